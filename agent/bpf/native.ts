@@ -1,0 +1,231 @@
+/**
+ * The face of the addon (native/): what the .node file exports, as types. The addon knows no event type, no source and no
+ * policy: it opens, loads, attaches, reads and names. Everything throws an Error whose fields are those of BpfErrorFields.
+ */
+
+/** Fields on every Error thrown by the addon; `BpfError` in errors.ts wraps them. */
+export interface BpfErrorFields {
+  /** What was being done: "open", "load", "attach", "lookup", ... */
+  operation: string;
+  /** On what: a program, map or file name. */
+  object: string;
+  /** Positive errno, 0 where none applies. */
+  errno: number;
+  /** Its name, "EPERM"; empty where none applies. */
+  code: string;
+  /** The verifier's last 64 KiB of words, where a program was refused. */
+  verifierLog?: string;
+}
+
+export interface ProgramInfo {
+  name: string;
+  /** ELF section, "fentry/vfs_read". */
+  section: string;
+  /** libbpf's program type number. */
+  type: number;
+}
+
+export interface MapInfo {
+  name: string;
+  type: number;
+  keySizeBytes: number;
+  valueSizeBytes: number;
+  maxEntries: number;
+}
+
+/** How a program is attached. `auto`: as its section name says (fentry, fexit, tp_btf, raw_tp). */
+export type AttachSpec =
+  | { readonly type: 'auto' }
+  | { readonly type: 'kprobe'; readonly symbol: string; readonly isReturn: boolean }
+  | { readonly type: 'uprobe'; readonly path: string; readonly offset: number; readonly isReturn: boolean; readonly pid?: number }
+  | { readonly type: 'tracepoint'; readonly category: string; readonly name: string }
+  /** Sampling on every CPU by the software cpu-clock (or hardware cycles); idle is not sampled. */
+  | { readonly type: 'perf'; readonly event: 'cpu-clock' | 'cycles'; readonly frequencyHz: number; readonly pid?: number };
+
+export interface ProgramStats {
+  name: string;
+  id: number;
+  /** Runs and nanoseconds since load; zero while BPF stats are off (see enableProgramStats). */
+  runCount: number;
+  runTimeNs: number;
+  /** Of the loaded program, jited, in bytes. */
+  memoryBytes: number;
+}
+
+export interface NativeLink {
+  /** Detaches at once. Idempotent. */
+  detach(): void;
+}
+
+/** One ELF object of BPF programs and maps. States: opened -> loaded -> closed. */
+export interface NativeObject {
+  readonly programs: readonly ProgramInfo[];
+  readonly maps: readonly MapInfo[];
+  /** Before load: leave a program out (false) or in (true). All are in by default. */
+  setAutoload(program: string, isLoaded: boolean): void;
+  /** Before load: the kernel function that an fentry/fexit program attaches to. Throws ENOENT or ESRCH if BTF has no such function. */
+  setAttachTarget(program: string, kernelFunction: string): void;
+  setMaxEntries(map: string, maxEntries: number): void;
+  /** Before load: a `const volatile` in .rodata, found by its name in BTF; the value must fit the variable's size. */
+  setConstant(variable: string, value: number | bigint): void;
+  /** Before load: use another loaded object's map in place of one's own of that name. */
+  reuseMap(map: string, from: NativeObject, fromMap: string): void;
+  load(): void;
+  /** May be called more than once for one program (a kprobe on many functions). */
+  attach(program: string, spec: AttachSpec): NativeLink;
+  /** Value bytes (for a per-CPU map: one value per possible CPU, each rounded up to 8 bytes), or undefined where there is no such key. */
+  mapLookup(map: string, key: Uint8Array): Buffer | undefined;
+  mapUpdate(map: string, key: Uint8Array, value: Uint8Array): void;
+  mapDelete(map: string, key: Uint8Array): boolean;
+  /** All entries, by batch where the kernel can (5.6 for hash, later for others), else one by one. `isDrained` deletes what is returned. */
+  mapEntries(map: string, isDrained: boolean): { keys: Buffer; values: Buffer; count: number };
+  stats(): ProgramStats[];
+  /** Kernel memory of all maps of this object in bytes (memlock of fdinfo); a reused map counts with its owner. */
+  mapBytes(): number;
+  /** Detaches all links, unloads all, removes its perf buffers from readers. Idempotent. */
+  close(): void;
+}
+
+/**
+ * A batch of records in time order. `data` holds the records one after another, record i at offsets[i] with lengths[i]
+ * bytes, written by the source that was added as sources[i]. All are valid only until the callback returns: copy to keep.
+ */
+export interface PerfBatch {
+  count: number;
+  data: Buffer;
+  offsets: Uint32Array;
+  lengths: Uint32Array;
+  sources: Uint16Array;
+}
+
+export interface PerfReaderStats {
+  /** Records read from the buffers, and their bytes. */
+  received: number;
+  receivedBytes: number;
+  /** Records that the kernel said it could not write (PERF_RECORD_LOST), per CPU. */
+  lostByCpu: number[];
+  /** Records delivered after a later one, because their program was interrupted before it had written them. */
+  late: number;
+  batches: number;
+  bufferBytes: number;
+}
+
+/** One thread that drains all buffers on a timer and hands over at most one batch at a time. */
+export interface NativePerfReader {
+  /** Opens a buffer per online CPU of 2^n pages each for the object's perf event array. `source` comes back in PerfBatch.sources. */
+  add(source: number, object: NativeObject, map: string, pagesPerCpu: number): void;
+  /** Drains what is there, delivers it, then closes the buffers. The promise resolves after the last batch was delivered. */
+  remove(source: number): Promise<void>;
+  /** Resolves when everything written before the call has been delivered. */
+  flush(): Promise<void>;
+  stats(source: number): PerfReaderStats;
+  close(): void;
+}
+
+export interface PerfReaderOptions {
+  /** Milliseconds between two drains. 10 keeps wake-ups at 100 a second. */
+  intervalMs: number;
+  /** Bounds of one batch. */
+  maxRecords: number;
+  maxBytes: number;
+}
+
+export interface Feature {
+  readonly isAvailable: boolean;
+  /** Why not, one sentence; empty where available. */
+  readonly reason: string;
+}
+
+/** What this kernel gives, found out by trying, not by version. */
+export interface KernelFeatures {
+  readonly release: string;
+  readonly btf: Feature;
+  readonly kprobe: Feature;
+  readonly fentry: Feature;
+  readonly tracepoint: Feature;
+  readonly rawTracepoint: Feature;
+  readonly btfTracepoint: Feature;
+  readonly perfCpuClock: Feature;
+  readonly hardwareCycles: Feature;
+  readonly uprobe: Feature;
+  readonly bpfCookie: Feature;
+  /** bpf_get_func_ip in kprobes (5.15) and in tracing programs (5.17). */
+  readonly kprobeFuncIp: Feature;
+  readonly tracingFuncIp: Feature;
+  readonly bpfStats: Feature;
+  readonly batchMaps: Feature;
+}
+
+/** profile.frame.type of the semantic conventions, as far as known; `unresolved` where not even the file is known. */
+export type FrameKind = 'kernel' | 'native' | 'go' | 'v8js' | 'jvm' | 'cpython' | 'rust' | 'unresolved';
+
+export interface FrameLine {
+  /** Demangled. Without a symbol: "module+0x1234" for the module's file name, "[unknown]+0x..." where there is no module. */
+  name: string;
+  /** Source file and line; '' and 0 where not known. */
+  file: string;
+  line: number;
+}
+
+/** One code location. Equal locations have equal ids as long as the symbolizer lives. */
+export interface FrameInfo {
+  id: number;
+  kind: FrameKind;
+  /** Path of the mapped file as the process sees it; "[kernel]", "[vdso]", a kernel module's "[name]"; "[jit]" for perf-map code. */
+  module: string;
+  /** Hex; '' where the file has none. */
+  buildId: string;
+  /** Offset in the module: the address that symbol tables use (ELF virtual address), or the address itself for kernel and JIT. */
+  address: bigint;
+  /** At least one; more than one where functions were inlined, innermost first. */
+  lines: FrameLine[];
+  /** The name is not from a symbol table: module+offset, or a nearest symbol whose size does not cover the address. */
+  isGuess: boolean;
+}
+
+/** Addresses to locations to names. Holds the mappings of processes; reads files on its own thread. */
+export interface NativeSymbolizer {
+  /**
+   * Locations of `count` return addresses (u64 little endian, leaf first) of a process, as ids. Synchronous and cheap: a process's
+   * mappings are read once and again when an address falls outside them. `isKernel` for kernel addresses (pid is not used).
+   * The leaf is looked up as it is, callers at address - 1.
+   */
+  locate(pid: number, addresses: Uint8Array, isKernel: boolean): Uint32Array;
+  /** Names for ids, on the symbolizer's own thread. */
+  describe(ids: Uint32Array): Promise<FrameInfo[]>;
+  /** The process exec'd: forget its mappings. */
+  processChanged(pid: number): void;
+  /** The process ended: forget its mappings once what was located is described. */
+  processExited(pid: number): void;
+  /** Build id (hex) of a process's executable, '' where it has none or the process is gone. */
+  executableBuildId(pid: number): string;
+  /** Function symbols in a file whose name matches; `offset` is the file offset that a uprobe takes. At most `limit`. */
+  findSymbols(path: string, pattern: string, limit: number): ElfSymbol[];
+  /** Kernel functions (text symbols of kallsyms) that match a glob. At most `limit`. */
+  findKernelFunctions(pattern: string, limit: number): { name: string; address: bigint }[];
+  memory(): { processes: number; modules: number; locations: number; bytes: number };
+  close(): void;
+}
+
+export interface ElfSymbol {
+  name: string;
+  offset: number;
+  sizeBytes: number;
+  isGo: boolean;
+  /** File offsets of the function's RET instructions: where a Go function's return is probed, because return trampolines break moving stacks. Empty unless isGo. */
+  returnOffsets: number[];
+}
+
+export interface NativeAddon {
+  openObject(path: string): NativeObject;
+  createPerfReader(options: PerfReaderOptions, onBatch: (batch: PerfBatch) => void): NativePerfReader;
+  createSymbolizer(options: { maxBytes: number }): NativeSymbolizer;
+  /** Tries each feature with a tiny program. 20-200 ms. */
+  probeFeatures(): KernelFeatures;
+  /** Number and names of arguments of a kernel function from BTF and whether it returns a value; undefined where BTF has none. */
+  kernelFunctionPrototype(name: string): { arguments: string[]; returnsValue: boolean } | undefined;
+  /** BPF_ENABLE_STATS while the link lives (5.8). */
+  enableProgramStats(): NativeLink;
+  /** CLOCK_MONOTONIC now and the Unix time at the same moment, in nanoseconds. */
+  clockPair(): { monotonicNs: bigint; unixNs: bigint };
+}
