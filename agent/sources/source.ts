@@ -141,6 +141,8 @@ export interface SourceHost {
   readonly reader: import('../bpf/native.ts').NativePerfReader;
   readonly symbolizer: import('../bpf/native.ts').NativeSymbolizer;
   readonly features: import('../bpf/native.ts').KernelFeatures;
+  /** What to pass to reader.add and reader.remove for this source: its records come back under this number. */
+  readonly sourceIndex: number;
   /** Folder of the built .bpf.o files. */
   readonly objectDir: string;
   /** Overrides a source's own pages per CPU (a power of two), for hosts with little memory and for tests of loss. */
