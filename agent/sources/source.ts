@@ -123,6 +123,8 @@ export interface AttachedHook {
 export interface RunningSource {
   readonly source: Source;
   readonly hooks: readonly AttachedHook[];
+  /** Tells what was there before the programs were attached (the processes of source exec). Called once, after the start. */
+  announce?(sink: Sink): void;
   /** Applies settings without a restart. Throws a RangeError with one sentence for a bad value. */
   update(settings: SourceSettings): void;
   /** Counters of <source>_drops summed over CPUs since the start, by reason (lower-case names of enum drop_reason). */
