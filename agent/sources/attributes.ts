@@ -1,0 +1,41 @@
+/**
+ * Names of span attributes, in one table. Those without "hotspan." are of the OpenTelemetry semantic conventions 1.44; what has no
+ * name there is ours. A rename upstream is one line here.
+ */
+export const attributes = {
+  processPid: 'process.pid',
+  processParentPid: 'process.parent_pid',
+  processExecutableName: 'process.executable.name',
+  processExecutablePath: 'process.executable.path',
+  /** One text, words joined by spaces; the conventions have a list, which the store does not keep. */
+  processCommandArgs: 'process.command_args',
+  processExitCode: 'process.exit.code',
+  processUserId: 'process.user.id',
+  threadId: 'thread.id',
+  threadName: 'thread.name',
+  containerId: 'container.id',
+  errorType: 'error.type',
+  filePath: 'file.path',
+  fileSize: 'file.size',
+  codeFunctionName: 'code.function.name',
+  /** Signal that ended a process. */
+  exitSignal: 'hotspan.process.exit.signal',
+  /** Whole length of a command line that was cut. */
+  commandLineBytes: 'hotspan.process.command_line.bytes',
+  /** Result of a call as the kernel returns it: bytes, a descriptor or a negative errno. */
+  result: 'hotspan.call.result',
+  /** Bytes that were asked for. */
+  requestedBytes: 'hotspan.io.requested_bytes',
+  /** Offset in the file. */
+  fileOffset: 'hotspan.io.offset',
+  fileDevice: 'hotspan.file.device',
+  fileInode: 'hotspan.file.inode',
+  openFlags: 'hotspan.file.open_flags',
+  openMode: 'hotspan.file.open_mode',
+  /** Address of the probed function. */
+  functionAddress: 'hotspan.function.address',
+  /** Binary that holds the probed function; empty for the kernel. */
+  functionModule: 'hotspan.function.module',
+  /** Followed by the argument's name or number. */
+  argumentPrefix: 'hotspan.argument.',
+} as const;
