@@ -25,6 +25,6 @@ export const decoders: { readonly [N in SourceName]: Decoder<N> } = {
 };
 
 /** Names of enum drop_reason; the place in the list is the index into the map <source>_drops. */
-export const dropReasons = ['seen', 'emitted', 'filtered', 'below_min', 'buffer_full', 'inflight_full', 'no_entry', 'read_failed'] as const;
+export const dropReasons = ['seen', 'emitted', 'filtered', 'below_min', 'buffer_full', 'inflight_full', 'no_entry', 'read_failed', 'no_return'] as const;
 
 export type DropReason = (typeof dropReasons)[number];

@@ -27,6 +27,7 @@ enum drop_reason {
     DROP_INFLIGHT_FULL,   /* no room to remember the entry until its return: lost */
     DROP_NO_ENTRY,        /* a return whose entry was before the start, or lost */
     DROP_READ_FAILED,     /* kernel or user memory could not be read */
+    DROP_NO_RETURN,       /* an entry whose return never came: the thread ended inside or jumped out, or its hook was missed */
     DROP_REASON_MAX,
 };
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Sums of an operation's calls, kept in the kernel for all calls, those too fast to be told one by one included. */
+#ifndef HOTSPAN_SUMS_H
+#define HOTSPAN_SUMS_H
+
+#include "types.h"
+
+/* Bucket i counts latencies in [2^i, 2^(i+1)) ns; 2^39 ns are nine minutes, and the last bucket takes what is longer. */
+#define LATENCY_BUCKETS 40
+
+/* One operation on one CPU. */
+struct latency_sums {
+    event_count calls;
+    event_count errors;
+    byte_count bytes;
+    duration_ns total_ns;
+    event_count buckets[LATENCY_BUCKETS];
+};
+
+#ifdef __bpf__
+/* Position of the highest bit that is set; 0 for 0. BPF has no instruction for it. */
+static __always_inline __u32 log2_of(__u64 value)
+{
+    __u32 high = (__u32)(value >> 32);
+    __u32 bits = high ? high : (__u32)value;
+    __u32 result = high ? 32 : 0;
+    __u32 step;
+
+    step = (bits > 0xffff) << 4;
+    bits >>= step;
+    result |= step;
+    step = (bits > 0xff) << 3;
+    bits >>= step;
+    result |= step;
+    step = (bits > 0xf) << 2;
+    bits >>= step;
+    result |= step;
+    step = (bits > 0x3) << 1;
+    bits >>= step;
+    result |= step;
+    return result | (bits >> 1);
+}
+
+static __always_inline void latency_sums_add(struct latency_sums *sums, duration_ns latency, __u64 bytes, int is_error)
+{
+    __u32 bucket = log2_of(latency);
+
+    sums->calls += 1;
+    sums->total_ns += latency;
+    if (is_error)
+        sums->errors += 1;
+    else
+        sums->bytes += bytes;
+    if (bucket >= LATENCY_BUCKETS)
+        bucket = LATENCY_BUCKETS - 1;
+    sums->buckets[bucket] += 1;
+}
+#endif /* __bpf__ */
+
+#endif
