@@ -1,0 +1,45 @@
+/**
+ * npm run build [bpf|addon|ui...]: builds what has changed, everything when no part is named. The agent itself is not built; Node runs
+ * its TypeScript.
+ */
+
+import { cpus } from 'node:os';
+import { bpfSources, compileBpf } from './lib/bpf.ts';
+import { buildOnce, filesUnder, runTool, step } from './lib/steps.ts';
+
+const PARTS: Readonly<Record<string, () => Promise<string>>> = { bpf: buildBpf, addon: buildAddon, ui: buildUi };
+
+async function buildBpf(): Promise<string> {
+  const compiled = await Promise.all(bpfSources().map(compileBpf));
+  const rebuiltCount = compiled.filter(({ isRebuilt }) => isRebuilt).length;
+  return rebuiltCount === 0 ? 'up to date' : `built ${rebuiltCount} of ${compiled.length} objects`;
+}
+
+function buildAddon(): Promise<string> {
+  const inputs = filesUnder('native').filter(path => !/\.(ts|md)$/.test(path));
+  return buildOnce('.build/native/hotspan.node', [...inputs, 'package-lock.json'], async () => {
+    const jobs = String(cpus().length);
+    await runTool('cmake-js', ['compile', '-d', 'native', '-O', '.build/native-build', '-B', 'RelWithDebInfo', '-p', jobs]);
+  });
+}
+
+function buildUi(): Promise<string> {
+  const inputs = filesUnder('ui').filter(path => !/\.(test\.ts|md)$/.test(path));
+  return buildOnce('.build/ui/index.html', [...inputs, 'agent/server/api.ts', 'package-lock.json'], async () => {
+    await runTool('vite', ['build', 'ui', '--logLevel', 'warn']);
+  });
+}
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(PARTS);
+for (const name of wanted) {
+  const part = PARTS[name];
+  if (!part) {
+    console.error(`build: there is no part "${name}"; the parts are ${Object.keys(PARTS).join(', ')}`);
+    process.exitCode = 2;
+    break;
+  }
+  if (!(await step(name, part))) {
+    process.exitCode = 1;
+    break;
+  }
+}
