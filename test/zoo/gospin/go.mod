@@ -1,0 +1,3 @@
+module hotspan.dev/zoo/gospin
+
+go 1.19
