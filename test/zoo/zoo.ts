@@ -18,7 +18,6 @@ const C_FLAGS = [
   '-Wextra',
   '-Werror',
   '-fno-omit-frame-pointer',
-  '-mno-omit-leaf-frame-pointer',
   '-fno-optimize-sibling-calls',
   '-fno-ipa-icf',
   '-pthread',
