@@ -28,7 +28,7 @@ struct exec_image_event {
     __u32 device; /* as the kernel has it: major << 20 | minor */
     enum exec_cause cause;
     comm_text comm;
-    __u32 args_size_bytes; /* of the whole command line, of which command_line_length bytes follow */
+    __u32 args_size_bytes;     /* of the whole command line, of which command_line_length bytes follow */
     __u16 command_line_length; /* words end in a NUL each */
     __u16 executable_length;
     __u16 cgroup_path_length;
