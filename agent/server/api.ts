@@ -63,7 +63,15 @@ export interface StatusResponse {
   memoryByPart: { part: string; bytes: number }[];
   /** Events lost since the start, all sources. */
   lost: number;
-  store: { path: string; bytes: number; limitBytes: number; oldestMs: number; growthBytesPerHour: number; state: 'ok' | 'read-only' | 'full'; message: string };
+  store: {
+    path: string;
+    bytes: number;
+    limitBytes: number;
+    oldestMs: number;
+    growthBytesPerHour: number;
+    state: 'ok' | 'read-only' | 'full';
+    message: string;
+  };
   exporters: ExporterState[];
 }
 
