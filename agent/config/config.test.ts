@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type Config, ConfigError, type ConfigInput, loadConfig, type SourceSpec } from './config.ts';
+import { type Config, ConfigError, type ConfigInput, loadConfig, reloadConfig, type SourceSpec } from './config.ts';
 import { diffConfig } from './diff.ts';
 import { configMarkdown } from './help.ts';
 import { configEntries } from './keys.ts';
+import { watchConfigFile } from './watch.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hotspan-config-'));
 const sources: readonly SourceSpec[] = [
@@ -205,6 +206,40 @@ test('a reload tells what changed and what needs a restart', () => {
     { name: 'sources.file.enabled', needsRestart: false },
   ]);
   assert.deepEqual(diffConfig(before, load({})), []);
+});
+
+test('a reload reads the file again under the same flags, and a broken file changes nothing', () => {
+  const file = yaml('retention: {age: 1d}\nlisten: 127.0.0.1:1\n');
+  const before = load({ file, flags: { listen: '127.0.0.1:2' } });
+  writeFileSync(file, 'retention: {age: 2d}\nlisten: 127.0.0.1:3\n');
+  const { config, changes } = reloadConfig(before);
+  assert.deepEqual(changes, [{ name: 'retention.age', needsRestart: false }]);
+  assert.equal(config.listen.port, 2);
+  writeFileSync(file, 'retention: {age: 2}\n');
+  assert.throws(() => reloadConfig(config), ConfigError);
+  assert.equal(config.retentionAgeMs, 2 * 86_400_000);
+});
+
+test('a change of the file is noticed, also when an editor puts a new file in its place', async () => {
+  const folder = mkdtempSync(join(directory, 'watched-'));
+  const file = join(folder, 'hotspan.yaml');
+  writeFileSync(file, 'retention: {age: 1d}\n');
+  let changes = 0;
+  const watch = watchConfigFile(load({ file }), () => {
+    changes += 1;
+  });
+  const settled = () => new Promise(resolve => setTimeout(resolve, 400));
+  writeFileSync(join(folder, 'unrelated'), '');
+  await settled();
+  assert.equal(changes, 0);
+  writeFileSync(file, 'retention: {age: 2d}\n');
+  await settled();
+  assert.equal(changes, 1);
+  writeFileSync(`${file}.new`, 'retention: {age: 3d}\n');
+  renameSync(`${file}.new`, file);
+  await settled();
+  assert.equal(changes, 2);
+  watch.close();
 });
 
 test('the Markdown table has a row for every key', () => {

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { didYouMean } from '../lib/suggest.ts';
 import type { SettingSpec } from '../sources/source.ts';
+import { type ConfigChange, diffConfig } from './diff.ts';
 import { type ConfigKey, type ConfigValues, configEntries, flagOf, type KeySpec, variableOf } from './keys.ts';
 import { type ConfigValue, parseConfigValue, parseSetting, parseSwitch, ValueError } from './values.ts';
 import { readConfigFile } from './yaml-file.ts';
@@ -147,13 +148,26 @@ export function loadConfig(input: ConfigInput): Config {
   applyTokenFile(builder);
   checkTogether(builder);
   if (builder.problems.length > 0) throw new ConfigError(builder.problems);
-  return deepFreeze({
+  const config: Config = deepFreeze({
     ...(builder.values as unknown as ConfigValues),
     sources: builder.sources,
     file,
     origins: builder.origins,
     warnings: builder.warnings,
   });
+  inputs.set(config, input);
+  return config;
+}
+
+/** What each configuration was made from, kept beside it so that it can be read again. */
+const inputs = new WeakMap<Config, ConfigInput>();
+
+/** Reads the file again, under the same environment and flags. Throws a ConfigError; the configuration in use then stays as it is. */
+export function reloadConfig(before: Config): { config: Config; changes: readonly ConfigChange[] } {
+  const input = inputs.get(before);
+  if (input === undefined) throw new TypeError('reloadConfig takes a configuration made by loadConfig');
+  const config = loadConfig(input);
+  return { config, changes: diffConfig(before, config) };
 }
 
 /** Returns the path that was read, '' for none. */

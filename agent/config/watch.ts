@@ -1,0 +1,31 @@
+/** Notices changes of the configuration file. */
+
+import { watch } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import type { Config } from './config.ts';
+
+/** Editors write in several steps; what follows within 100 ms is the same change. */
+const settleMs = 100;
+
+/**
+ * Calls back once the file has changed and come to rest. The folder is watched, not the file: editors and Kubernetes put a new
+ * file in the old one's place. Without a file nothing is watched. `onFailure` hears why the watch ended; SIGHUP still reloads then.
+ */
+export function watchConfigFile(config: Config, onChange: () => void, onFailure?: (error: Error) => void): { close(): void } {
+  if (config.file === '') return { close: () => {} };
+  const name = basename(config.file);
+  let timer: NodeJS.Timeout | undefined;
+  const watcher = watch(dirname(config.file), { persistent: false }, (_event, changed) => {
+    // A mounted Kubernetes volume changes its file by moving the link "..data" beside it.
+    if (changed !== name && changed !== '..data') return;
+    clearTimeout(timer);
+    timer = setTimeout(onChange, settleMs);
+  });
+  watcher.on('error', error => onFailure?.(error));
+  return {
+    close: () => {
+      clearTimeout(timer);
+      watcher.close();
+    },
+  };
+}
