@@ -2,18 +2,21 @@
 
 import { decodeCpu, type CpuEvent } from './cpu.ts';
 import { decodeExec, type ExecEvent } from './exec.ts';
+import { decodeFile, type FileEvent } from './file.ts';
 
 export * from './cpu.ts';
 export * from './exec.ts';
+export * from './file.ts';
 
-export type SourceName = 'cpu' | 'exec';
+export type SourceName = 'cpu' | 'exec' | 'file';
 
-export const sourceNames = ['cpu', 'exec'] as const;
+export const sourceNames = ['cpu', 'exec', 'file'] as const;
 
 /** The events of each source. */
 export interface EventOf {
   cpu: CpuEvent;
   exec: ExecEvent;
+  file: FileEvent;
 }
 
 /** undefined: malformed (too short, of no known kind, or with counts that do not fit its size). */
@@ -22,9 +25,10 @@ export type Decoder<N extends SourceName> = (data: Buffer, offset: number, lengt
 export const decoders: { readonly [N in SourceName]: Decoder<N> } = {
   cpu: decodeCpu,
   exec: decodeExec,
+  file: decodeFile,
 };
 
 /** Names of enum drop_reason; the place in the list is the index into the map <source>_drops. */
-export const dropReasons = ['seen', 'emitted', 'filtered', 'below_min', 'buffer_full', 'inflight_full', 'no_entry', 'read_failed', 'no_return'] as const;
+export const dropReasons = ['seen', 'emitted', 'filtered', 'below_min', 'buffer_full', 'inflight_full', 'no_entry', 'read_failed', 'nested', 'no_return'] as const;
 
 export type DropReason = (typeof dropReasons)[number];

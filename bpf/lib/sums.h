@@ -8,13 +8,17 @@
 /* Bucket i counts latencies in [2^i, 2^(i+1)) ns; 2^39 ns are nine minutes, and the last bucket takes what is longer. */
 #define LATENCY_BUCKETS 40
 
-/* One operation on one CPU. */
-struct latency_sums {
-    event_count calls;
-    event_count errors;
-    byte_count bytes;
-    duration_ns total_ns;
+/* What is summed. A source's header declares its struct <source>_sums by this, so that its reader is generated. */
+#define LATENCY_SUMS_FIELDS                                                                                            \
+    event_count calls;                                                                                                 \
+    event_count errors;                                                                                                \
+    byte_count bytes;                                                                                                  \
+    duration_ns total_ns;                                                                                              \
     event_count buckets[LATENCY_BUCKETS];
+
+/* One operation on one CPU: the value of every sums map. */
+struct latency_sums {
+    LATENCY_SUMS_FIELDS
 };
 
 #ifdef __bpf__

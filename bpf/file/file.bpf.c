@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* Source file: open, read, write and fsync, from entry to return. The same calls are seen by fentry/fexit, by
+ * kprobe/kretprobe or by the tracepoints of the system calls; what each way knows is brought into one form here. Each
+ * program is small before the point where a call turns out to be wanted, and most calls are not. */
+#include "file.h"
+
+#include "kernel.h"
+#include "path.h"
+#include "scratch.h"
+#include "stack.h"
+#include "syscall.h"
+#include <linux/openat2.h>
+#include <linux/ptrace.h>
+#include <linux/uio.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+HOTSPAN_EVENTS(file)
+HOTSPAN_SCRATCH(file, struct file_event, PATH_MAX_BYTES + STACK_ROOM_BYTES, sizeof(struct path_room))
+
+#include "file-call.h"
+
+/* The agent's own process, which must not feed itself. */
+const volatile pid_nr own_pid = 0;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct file_settings);
+} file_settings SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, FILE_OPERATION_MAX);
+    __type(key, __u32);
+    __type(value, struct latency_sums);
+} file_sums SEC(".maps");
+
+#define MODE_TYPE 0170000
+#define MODE_REGULAR 0100000
+#define MODE_BLOCK 0060000
+
+/* A vector of more elements than this is not added up. */
+#define VECTOR_MAX 32
+
+static __always_inline int is_storage(__u32 mode)
+{
+    return (mode & MODE_TYPE) == MODE_REGULAR || (mode & MODE_TYPE) == MODE_BLOCK;
+}
+
+static __always_inline struct file_settings *settings_of(void)
+{
+    __u32 key = 0;
+
+    return bpf_map_lookup_elem(&file_settings, &key);
+}
+
+/* Counts the call and says whether its process is wanted. */
+static __always_inline int is_wanted(__u64 pid_tgid)
+{
+    struct file_settings *settings = settings_of();
+    pid_nr pid = (pid_nr)(pid_tgid >> 32);
+
+    file_count(DROP_SEEN);
+    if (settings && pid != own_pid && (!settings->pid || settings->pid == pid))
+        return 1;
+    file_count(DROP_FILTERED);
+    return 0;
+}
+
+/* NULL where the descriptor is not open. */
+static __always_inline struct file *file_of_fd(__u32 fd)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+    struct file *file = NULL;
+
+    if (fd >= BPF_CORE_READ(table, max_fds))
+        return NULL;
+    bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
+    return file;
+}
+
+/* ---- Entries. */
+
+static __always_inline void open_begin(code_addr frame, const char *name, const struct open_how *how, __u32 known)
+{
+    struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_OPEN};
+    struct file_open_call call = {};
+    long length;
+
+    if (!is_wanted(key.pid_tgid))
+        return;
+    call.name = (__u64)name;
+    call.flags = (__u32)how->flags;
+    call.mode = (__u32)how->mode;
+    call.known = known;
+    length = bpf_probe_read_user_str(call.text, sizeof(call.text), name);
+    call.name_bytes = length > 0 ? (__u32)length : 0;
+    call.head.frame = frame;
+    call.head.start_ns = bpf_ktime_get_ns();
+    file_call_begin(&file_open_calls, &key, &call.head);
+}
+
+/* For a file whose type was found to be wanted, in a process that is wanted. */
+static __always_inline void transfer_begin(enum file_operation operation, __u64 pid_tgid, struct file_call *call)
+{
+    struct file_call_key key = {.pid_tgid = pid_tgid, .operation = operation};
+
+    call->head.start_ns = bpf_ktime_get_ns();
+    file_call_begin(&file_calls, &key, &call->head);
+}
+
+static __always_inline void probe_begin(enum file_operation operation, code_addr frame, __u32 mode, struct file_call *call)
+{
+    __u64 pid_tgid = bpf_get_current_pid_tgid();
+
+    if (!is_wanted(pid_tgid))
+        return;
+    if (!is_storage(mode)) {
+        file_count(DROP_FILTERED);
+        return;
+    }
+    call->head.frame = frame;
+    transfer_begin(operation, pid_tgid, call);
+}
+
+static __always_inline void syscall_begin(enum file_operation operation, struct file_call *call)
+{
+    __u64 pid_tgid = bpf_get_current_pid_tgid();
+    struct file *file;
+
+    if (!is_wanted(pid_tgid))
+        return;
+    file = file_of_fd(call->fd);
+    if (!file || !is_storage(BPF_CORE_READ(file, f_inode, i_mode))) {
+        file_count(DROP_FILTERED);
+        return;
+    }
+    call->file = (__u64)file;
+    transfer_begin(operation, pid_tgid, call);
+}
+
+/* ---- Returns. */
+
+/* Adds the call to its operation's sums; true when it lasted long enough to be told. */
+static __always_inline int sum_up(enum file_operation operation, duration_ns latency_ns, __s64 result)
+{
+    struct file_settings *settings = settings_of();
+    __u32 key = operation;
+    struct latency_sums *sums = bpf_map_lookup_elem(&file_sums, &key);
+    __u64 bytes = operation == FILE_READ || operation == FILE_WRITE ? (__u64)result : 0;
+
+    if (sums)
+        latency_sums_add(sums, latency_ns, bytes, result < 0);
+    if (settings && latency_ns >= settings->min_latency_ns)
+        return 1;
+    file_count(DROP_BELOW_MIN);
+    return 0;
+}
+
+static __always_inline void describe_inode(struct file_event *event, struct file *file)
+{
+    struct inode *inode = BPF_CORE_READ(file, f_mapping, host);
+
+    event->inode = BPF_CORE_READ(file, f_inode, i_ino);
+    event->device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+    event->file_bytes = (byte_count)BPF_CORE_READ(inode, i_size);
+    event->known |= FILE_HAS_INODE;
+}
+
+/* Fields that every operation has. */
+static __always_inline void describe_call(struct file_event *event, enum file_operation operation)
+{
+    event->requested_bytes = 0;
+    event->file_bytes = 0;
+    event->inode = 0;
+    event->device = 0;
+    event->open_flags = 0;
+    event->open_mode = 0;
+    event->known = 0;
+    event->operation = operation;
+    event->cgroup_id = bpf_get_current_cgroup_id();
+    bpf_get_current_comm(event->comm, sizeof(event->comm));
+}
+
+/* The path is in place: adds the stacks and hands the record over. */
+static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, ktime_ns now_ns)
+{
+    __u32 size_bytes;
+
+    /* The verifier must see the bound on the very register that is added to the record's address. */
+    asm volatile("" : "+r"(path_bytes));
+    if (path_bytes > PATH_MAX_BYTES)
+        path_bytes = 0;
+    event->path_length = (__u16)path_bytes;
+    size_bytes = sizeof(*event) + (__u32)path_bytes +
+                 stack_both(ctx, event->tail + path_bytes, &event->kernel_depth, &event->user_depth);
+    event_header_fill(&event->header, 0, size_bytes);
+    event->header.time_ns = now_ns;
+    file_emit(ctx, event, size_bytes);
+}
+
+/* The name as passed, into the record: what was read at the entry, unless that failed or was not all. The kernel has read the
+ * name by now, so it is in memory. */
+static __always_inline __u32 open_name(struct file_event *event, const struct file_open_call *call)
+{
+    long length = call->name_bytes;
+
+    if (length > 0 && length < FILE_ENTRY_NAME_BYTES) {
+        __builtin_memcpy(event->tail, call->text, FILE_ENTRY_NAME_BYTES);
+        return (__u32)length - 1;
+    }
+    length = bpf_probe_read_user_str(event->tail, PATH_MAX_BYTES, (const void *)call->name);
+    if (length == PATH_MAX_BYTES)
+        event->known |= FILE_PATH_IS_CUT;
+    return length > 0 ? (__u32)length - 1 : 0;
+}
+
+static __always_inline int open_end(void *ctx, code_addr frame, __s64 result)
+{
+    struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_OPEN};
+    struct file_open_call *call = file_call_of(&file_open_calls, &key, frame);
+    ktime_ns now_ns;
+    struct file_slot *slot;
+    struct file_event *event;
+    struct file *file;
+
+    if (!call)
+        return 0;
+    now_ns = bpf_ktime_get_ns();
+    if (!sum_up(FILE_OPEN, now_ns - call->head.start_ns, result))
+        goto forget;
+    slot = file_claim();
+    if (!slot) {
+        file_count(DROP_NESTED);
+        goto forget;
+    }
+    event = (struct file_event *)slot->record;
+    describe_call(event, FILE_OPEN);
+    event->latency_ns = now_ns - call->head.start_ns;
+    event->result = result;
+    event->open_flags = call->flags;
+    event->open_mode = call->mode;
+    event->known = (__u16)call->known;
+    file = result >= 0 ? file_of_fd((__u32)result) : NULL;
+    if (file)
+        describe_inode(event, file);
+    tell(ctx, event, open_name(event, call), now_ns);
+    file_release(slot);
+forget:
+    bpf_map_delete_elem(&file_open_calls, &key);
+    return 0;
+}
+
+/* Sum of the lengths of a vector, 0 where it is too long or cannot be read. */
+static __always_inline byte_count vector_bytes(const struct iovec *vector, __u32 length)
+{
+    byte_count bytes = 0;
+
+    if (length > VECTOR_MAX)
+        return 0;
+    for (__u32 i = 0; i < VECTOR_MAX; i++) {
+        struct iovec part;
+
+        if (i >= length)
+            break;
+        if (bpf_probe_read_user(&part, sizeof(part), &vector[i]))
+            return 0;
+        bytes += part.iov_len;
+    }
+    return bytes;
+}
+
+/* Another thread may have closed the descriptor meanwhile; what its struct file holds then is another's. Probes are called
+ * with a reference held. */
+static __always_inline int is_same_file(const struct file_call *call, struct file *file)
+{
+    return call->head.frame || file_of_fd(call->fd) == file;
+}
+
+static __always_inline int transfer_end(void *ctx, enum file_operation operation, code_addr frame, __s64 result)
+{
+    struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = operation};
+    struct file_call *call = file_call_of(&file_calls, &key, frame);
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    ktime_ns now_ns;
+    struct file_slot *slot;
+    struct file_event *event;
+    struct file *file;
+    __u32 path_bytes = 0;
+
+    if (!call)
+        return 0;
+    now_ns = bpf_ktime_get_ns();
+    if (!sum_up(operation, now_ns - call->head.start_ns, result))
+        goto forget;
+    slot = file_claim();
+    if (!slot) {
+        file_count(DROP_NESTED);
+        goto forget;
+    }
+    event = (struct file_event *)slot->record;
+    describe_call(event, operation);
+    event->latency_ns = now_ns - call->head.start_ns;
+    event->result = result;
+    event->requested_bytes = call->vector_length
+                                 ? vector_bytes((const struct iovec *)call->requested, call->vector_length)
+                                 : call->requested;
+    file = (struct file *)call->file;
+    if (is_same_file(call, file)) {
+        describe_inode(event, file);
+        path_bytes = path_of_file((struct path_room *)slot->work, file, task, event->tail);
+        /* The walk marks a cut front by dots, where a whole path begins with a slash. */
+        if (path_bytes && event->tail[0] == '.')
+            event->known |= FILE_PATH_IS_CUT;
+    }
+    tell(ctx, event, path_bytes, now_ns);
+    file_release(slot);
+forget:
+    bpf_map_delete_elem(&file_calls, &key);
+    return 0;
+}
+
+/* ---- Programs: fentry/fexit. A program's context lies on the kernel stack, at the same address at entry and return. */
+
+static __always_inline __u32 mode_of(struct file *file)
+{
+    return file->f_inode->i_mode;
+}
+
+SEC("fentry/do_sys_openat2")
+int open_fentry(__u64 *ctx)
+{
+    struct open_how how = {};
+
+    bpf_probe_read_kernel(&how, sizeof(how), (const void *)ctx[2]);
+    open_begin((code_addr)ctx, (const char *)ctx[1], &how, FILE_HAS_FLAGS);
+    return 0;
+}
+
+SEC("fexit/do_sys_openat2")
+int open_fexit(__u64 *ctx)
+{
+    return open_end(ctx, (code_addr)ctx, (__s32)ctx[3]);
+}
+
+SEC("kprobe/do_sys_openat2")
+int open_kprobe(struct pt_regs *ctx)
+{
+    struct open_how how = {};
+
+    bpf_probe_read_kernel(&how, sizeof(how), (const void *)PT_REGS_PARM3(ctx));
+    open_begin(PT_REGS_SP(ctx), (const char *)PT_REGS_PARM2(ctx), &how, FILE_HAS_FLAGS);
+    return 0;
+}
+
+SEC("kretprobe/do_sys_openat2")
+int open_kretprobe(struct pt_regs *ctx)
+{
+    return open_end(ctx, PT_REGS_SP(ctx), (__s32)PT_REGS_RC(ctx));
+}
+
+/* The four functions of one kernel function that reads or writes. Both take the file first; the second and third are a
+ * buffer and its size, or a vector and its length. */
+#define TRANSFER_PROBES(name, function, operation, is_vector)                                                          \
+    SEC("fentry/" #function)                                                                                           \
+    int name##_fentry(__u64 *ctx)                                                                                      \
+    {                                                                                                                  \
+        struct file_call call = {                                                                                      \
+            .file = ctx[0], .requested = ctx[(is_vector) ? 1 : 2], .vector_length = (is_vector) ? (__u32)ctx[2] : 0};  \
+        probe_begin(operation, (code_addr)ctx, mode_of((struct file *)ctx[0]), &call);                                 \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    SEC("fexit/" #function)                                                                                            \
+    int name##_fexit(__u64 *ctx)                                                                                       \
+    {                                                                                                                  \
+        if (!is_storage(mode_of((struct file *)ctx[0])))                                                               \
+            return 0;                                                                                                  \
+        return transfer_end(ctx, operation, (code_addr)ctx, (__s64)ctx[(is_vector) ? 5 : 4]);                          \
+    }                                                                                                                  \
+    SEC("kprobe/" #function)                                                                                           \
+    int name##_kprobe(struct pt_regs *ctx)                                                                             \
+    {                                                                                                                  \
+        struct file *file = (struct file *)PT_REGS_PARM1(ctx);                                                         \
+        struct file_call call = {.file = (__u64)file,                                                                  \
+                                 .requested = (is_vector) ? PT_REGS_PARM2(ctx) : PT_REGS_PARM3(ctx),                   \
+                                 .vector_length = (is_vector) ? (__u32)PT_REGS_PARM3(ctx) : 0};                        \
+        probe_begin(operation, PT_REGS_SP(ctx), BPF_CORE_READ(file, f_inode, i_mode), &call);                          \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    SEC("kretprobe/" #function)                                                                                        \
+    int name##_kretprobe(struct pt_regs *ctx)                                                                          \
+    {                                                                                                                  \
+        return transfer_end(ctx, operation, PT_REGS_SP(ctx), (__s64)PT_REGS_RC(ctx));                                  \
+    }
+
+TRANSFER_PROBES(read, vfs_read, FILE_READ, 0)
+TRANSFER_PROBES(readv, vfs_readv, FILE_READ, 1)
+TRANSFER_PROBES(write, vfs_write, FILE_WRITE, 0)
+TRANSFER_PROBES(writev, vfs_writev, FILE_WRITE, 1)
+
+SEC("fentry/vfs_fsync_range")
+int fsync_fentry(__u64 *ctx)
+{
+    struct file_call call = {.file = ctx[0]};
+
+    probe_begin(FILE_FSYNC, (code_addr)ctx, mode_of((struct file *)ctx[0]), &call);
+    return 0;
+}
+
+SEC("fexit/vfs_fsync_range")
+int fsync_fexit(__u64 *ctx)
+{
+    if (!is_storage(mode_of((struct file *)ctx[0])))
+        return 0;
+    return transfer_end(ctx, FILE_FSYNC, (code_addr)ctx, (__s32)ctx[4]);
+}
+
+SEC("kprobe/vfs_fsync_range")
+int fsync_kprobe(struct pt_regs *ctx)
+{
+    struct file *file = (struct file *)PT_REGS_PARM1(ctx);
+    struct file_call call = {.file = (__u64)file};
+
+    probe_begin(FILE_FSYNC, PT_REGS_SP(ctx), BPF_CORE_READ(file, f_inode, i_mode), &call);
+    return 0;
+}
+
+SEC("kretprobe/vfs_fsync_range")
+int fsync_kretprobe(struct pt_regs *ctx)
+{
+    return transfer_end(ctx, FILE_FSYNC, PT_REGS_SP(ctx), (__s32)PT_REGS_RC(ctx));
+}
+
+/* ---- Programs: tracepoints of system calls. */
+
+SEC("tracepoint/syscalls/sys_enter_open")
+int open_enter(struct syscall_enter *ctx)
+{
+    struct open_how how = {.flags = ctx->args[1], .mode = ctx->args[2]};
+
+    open_begin(0, (const char *)ctx->args[0], &how, FILE_HAS_FLAGS);
+    return 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_openat")
+int openat_enter(struct syscall_enter *ctx)
+{
+    struct open_how how = {.flags = ctx->args[2], .mode = ctx->args[3]};
+
+    open_begin(0, (const char *)ctx->args[1], &how, FILE_HAS_FLAGS);
+    return 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_openat2")
+int openat2_enter(struct syscall_enter *ctx)
+{
+    struct open_how how = {};
+    long err = bpf_probe_read_user(&how, sizeof(how), (const void *)ctx->args[2]);
+
+    open_begin(0, (const char *)ctx->args[1], &how, err ? 0 : FILE_HAS_FLAGS);
+    return 0;
+}
+
+/* creat() is open() with O_CREAT, O_WRONLY and O_TRUNC. */
+SEC("tracepoint/syscalls/sys_enter_creat")
+int creat_enter(struct syscall_enter *ctx)
+{
+    struct open_how how = {.flags = 01000 | 0100 | 01, .mode = ctx->args[1]};
+
+    open_begin(0, (const char *)ctx->args[0], &how, FILE_HAS_FLAGS);
+    return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_open")
+int open_exit(struct syscall_exit *ctx)
+{
+    return open_end(ctx, 0, ctx->result);
+}
+
+/* read, pread64, write and pwrite64 have (fd, buffer, size) in common, the vector calls (fd, vector, length). */
+#define TRANSFER_TRACEPOINTS(name, operation)                                                                          \
+    SEC("tracepoint/syscalls/sys_enter_" #name)                                                                        \
+    int name##_enter(struct syscall_enter *ctx)                                                                        \
+    {                                                                                                                  \
+        struct file_call call = {.fd = (__u32)ctx->args[0], .requested = ctx->args[2]};                                \
+        syscall_begin(operation, &call);                                                                               \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    SEC("tracepoint/syscalls/sys_enter_" #name "v")                                                                    \
+    int name##v_enter(struct syscall_enter *ctx)                                                                       \
+    {                                                                                                                  \
+        struct file_call call = {                                                                                      \
+            .fd = (__u32)ctx->args[0], .requested = ctx->args[1], .vector_length = (__u32)ctx->args[2]};               \
+        syscall_begin(operation, &call);                                                                               \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    SEC("tracepoint/syscalls/sys_exit_" #name)                                                                         \
+    int name##_exit(struct syscall_exit *ctx)                                                                          \
+    {                                                                                                                  \
+        return transfer_end(ctx, operation, 0, ctx->result);                                                           \
+    }
+
+TRANSFER_TRACEPOINTS(read, FILE_READ)
+TRANSFER_TRACEPOINTS(write, FILE_WRITE)
+
+SEC("tracepoint/syscalls/sys_enter_fsync")
+int fsync_enter(struct syscall_enter *ctx)
+{
+    struct file_call call = {.fd = (__u32)ctx->args[0]};
+
+    syscall_begin(FILE_FSYNC, &call);
+    return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_fsync")
+int fsync_exit(struct syscall_exit *ctx)
+{
+    return transfer_end(ctx, FILE_FSYNC, 0, ctx->result);
+}
+
+/* ---- A thread ends. */
+
+SEC("raw_tp/sched_process_exit")
+int file_thread_end(void *ctx)
+{
+    (void)ctx;
+    file_calls_forget(&file_open_calls, FILE_OPEN);
+    file_calls_forget(&file_calls, FILE_READ);
+    file_calls_forget(&file_calls, FILE_WRITE);
+    file_calls_forget(&file_calls, FILE_FSYNC);
+    return 0;
+}
