@@ -1,0 +1,131 @@
+/** Source file as the table lists it: its settings, the ways of its hooks, and its sums. */
+
+import type { NativeObject } from '../../bpf/native.ts';
+import { type FileOperation, fileOperation, fileSumsBytes, readFileSums, writeFileSettings } from '../../events/index.ts';
+import { addUp } from '../latency-sums.ts';
+import { startSource } from '../runtime.ts';
+import { durationNs, numberSetting } from '../settings.ts';
+import type { Hook, HookWay, OperationSums, SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import { FileSource } from './file.ts';
+
+const settings: readonly SettingSpec[] = [
+  {
+    key: 'min',
+    kind: 'duration',
+    unit: 'us',
+    help: 'Calls faster than this are counted but not told one by one; 0 tells all.',
+    default: 50,
+    min: 0,
+    max: 60e6,
+  },
+  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+];
+
+/** Return before entry: a call that begins between the two is then not seen, instead of waiting for its return for ever. */
+function probeWays(name: string, kernelFunction: string): HookWay[] {
+  return [
+    {
+      name: 'fentry',
+      programs: [
+        { program: `${name}_fexit`, attach: { type: 'auto' } },
+        { program: `${name}_fentry`, attach: { type: 'auto' } },
+      ],
+    },
+    {
+      name: 'kprobe',
+      programs: [
+        { program: `${name}_kretprobe`, attach: { type: 'kprobe', symbol: kernelFunction, isReturn: true } },
+        { program: `${name}_kprobe`, attach: { type: 'kprobe', symbol: kernelFunction, isReturn: false } },
+      ],
+    },
+  ];
+}
+
+/** `entries`: which program watches which system calls; all share the program of the return. */
+function syscallWay(exit: string, entries: Readonly<Record<string, readonly string[]>>): HookWay {
+  const tracepoint = (program: string, name: string): HookWay['programs'][number] => ({
+    program,
+    attach: { type: 'tracepoint', category: 'syscalls', name },
+  });
+  const syscalls = Object.entries(entries).flatMap(([program, calls]) => calls.map(call => ({ program, call })));
+  return {
+    name: 'tracepoint',
+    programs: [
+      ...syscalls.map(({ call }) => tracepoint(exit, `sys_exit_${call}`)),
+      ...syscalls.map(({ program, call }) => tracepoint(program, `sys_enter_${call}`)),
+    ],
+  };
+}
+
+/** Newer architectures have openat alone. */
+const hasOldOpens = process.arch === 'x64';
+
+export const fileHooks: readonly Hook[] = [
+  {
+    observes: 'opens (do_sys_openat2)',
+    ways: [
+      ...probeWays('open', 'do_sys_openat2'),
+      syscallWay('open_exit', {
+        ...(hasOldOpens ? { open_enter: ['open'], creat_enter: ['creat'] } : {}),
+        openat_enter: ['openat'],
+        openat2_enter: ['openat2'],
+      }),
+    ],
+  },
+  {
+    observes: 'reads (vfs_read)',
+    ways: [...probeWays('read', 'vfs_read'), syscallWay('read_exit', { read_enter: ['read', 'pread64'] })],
+  },
+  {
+    observes: 'vector reads (vfs_readv)',
+    ways: [...probeWays('readv', 'vfs_readv'), syscallWay('read_exit', { readv_enter: ['readv', 'preadv', 'preadv2'] })],
+  },
+  {
+    observes: 'writes (vfs_write)',
+    ways: [...probeWays('write', 'vfs_write'), syscallWay('write_exit', { write_enter: ['write', 'pwrite64'] })],
+  },
+  {
+    observes: 'vector writes (vfs_writev)',
+    ways: [...probeWays('writev', 'vfs_writev'), syscallWay('write_exit', { writev_enter: ['writev', 'pwritev', 'pwritev2'] })],
+  },
+  {
+    observes: 'syncs (vfs_fsync_range)',
+    ways: [...probeWays('fsync', 'vfs_fsync_range'), syscallWay('fsync_exit', { fsync_enter: ['fsync', 'fdatasync'] })],
+  },
+  {
+    observes: 'ends of threads',
+    ways: [{ name: 'raw_tracepoint', programs: [{ program: 'file_thread_end', attach: { type: 'auto' } }] }],
+  },
+];
+
+function sumsOf(object: NativeObject): OperationSums[] {
+  const key = Buffer.alloc(4);
+  return (Object.keys(fileOperation) as FileOperation[]).map(operation => {
+    key.writeUInt32LE(fileOperation[operation], 0);
+    return addUp(operation, object.mapLookup('file_sums', key) ?? Buffer.alloc(0), fileSumsBytes, readFileSums);
+  });
+}
+
+function settingsBytes(given: SourceSettings): Uint8Array {
+  return writeFileSettings({ minLatencyNs: durationNs(settings, given, 'min'), pid: numberSetting(given, 'pid') });
+}
+
+export const fileKit: SourceKit<'file'> = {
+  name: 'file',
+  title: 'Opens, reads, writes and syncs of files, as spans',
+  isDefault: true,
+  settings,
+  start: (host, given) =>
+    startSource(
+      host,
+      {
+        source: new FileSource(fileHooks),
+        settingSpecs: settings,
+        pagesPerCpu: 64,
+        configure: object => object.setConstant('own_pid', host.ownPid),
+        settingsBytes,
+        sums: sumsOf,
+      },
+      given,
+    ),
+};
