@@ -1,0 +1,71 @@
+/**
+ * A file that processes have mapped as code, known by its content. Its descriptor is open only from the first sight
+ * until its symbols were read: one that stayed open would keep the disk space of deleted files and hinder the
+ * unmounting of containers.
+ */
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "byte-source.h"
+#include "elf-file.h"
+#include "proc-maps.h"
+#include "symbol-table.h"
+
+namespace hotspan::symbols {
+
+/** Which file it is, and in which state: a file that is rewritten in place gets another key. */
+struct FileKey {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    uint64_t sizeBytes = 0;
+    uint64_t mtimeNs = 0;
+    bool operator==(const FileKey &) const = default;
+};
+
+/** Where a file was seen, to open it again if its symbols had to be dropped from memory. */
+struct FileSighting {
+    int pid = 0;
+    uint64_t start = 0;
+    uint64_t end = 0;
+    uint64_t inode = 0;
+    std::string path;
+};
+
+struct OpenedFile {
+    UniqueFd fd;
+    FileKey key;
+    bool isDeleted = false;
+};
+
+/**
+ * Opens the file behind a mapping: by /proc/PID/map_files, which is the mapped file itself even if deleted or replaced,
+ * else by its path below /proc/PID/root. Regular files alone: opening a device may do something.
+ */
+std::optional<OpenedFile> openMappedFile(const FileSighting &sighting);
+/** Opens a path as the process sees it. Links are followed within its root, never out of it. */
+UniqueFd openInRootOf(int pid, const std::string &path);
+std::optional<OpenedFile> openRegularFile(const char *path);
+
+struct ObjectFile {
+    FileKey key;
+    /** Nothing where the file is no ELF file. */
+    std::optional<ElfFile> elf;
+    UniqueFd fd;
+    FileSighting sighting;
+    std::shared_ptr<const SymbolTable> table;
+    /** Reading was tried and failed: not tried again. */
+    bool isUnreadable = false;
+    bool isGo = false;
+    uint64_t lastUse = 0;
+    uint64_t readNs = 0;
+
+    const std::string &buildId() const;
+    /** Equal for copies of one file (container layers): they share symbols. Empty where that cannot be told. */
+    std::string contentKey() const;
+};
+
+} // namespace hotspan::symbols

@@ -1,0 +1,87 @@
+/**
+ * Names of code made at run time, from the file that a JIT compiler writes for `perf`: /tmp/perf-PID.map, one line
+ * "START SIZE name" (hex) per function, appended while the process runs. Later lines win where they overlap earlier
+ * ones. Format: tools/perf/Documentation/jit-interface.txt of the kernel.
+ */
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "byte-source.h"
+
+namespace hotspan::symbols {
+
+struct PerfMapLine {
+    uint64_t start = 0;
+    uint64_t sizeBytes = 0;
+    /** Points into the line. */
+    std::string_view name;
+};
+
+std::optional<PerfMapLine> parsePerfMapLine(std::string_view line);
+
+class PerfMap {
+  public:
+    struct Limits {
+        /** At most this much of a file is read at a time; of more only the end, because later lines win. */
+        uint64_t readBytes = 64U << 20;
+        size_t entries = 500'000;
+        size_t nameBytes = 32U << 20;
+    };
+    PerfMap() : PerfMap(Limits{}) {}
+    explicit PerfMap(const Limits &limits) : limits_(limits) {}
+
+    /**
+     * Reads what was appended since the last call. True if code that had a name was replaced by other code: what was
+     * located before at those addresses is not what is there now.
+     */
+    bool update(int fd);
+    /** Takes text of whole lines; for update() and tests. */
+    bool feed(std::string_view text);
+    /** Name of the function whose range covers the address. Valid until the next update. */
+    std::optional<std::string_view> find(uint64_t address) const;
+
+    size_t size() const { return entries_.size(); }
+    size_t bytes() const { return entries_.capacity() * sizeof(Entry) + names_.capacity(); }
+    /** Lines left out because of the bounds. */
+    uint64_t dropped() const { return dropped_; }
+
+  private:
+    struct Entry {
+        uint64_t start;
+        uint32_t sizeBytes;
+        /** Offset in names_. Names are appended, so a larger one is also a later one. */
+        uint32_t name;
+        uint32_t nameBytes;
+        uint32_t reserved;
+    };
+    bool merge(std::vector<Entry> &added);
+    void shrink();
+    std::string_view nameOf(const Entry &entry) const { return {names_.data() + entry.name, entry.nameBytes}; }
+
+    Limits limits_;
+    uint64_t readTo_ = 0;
+    bool isCutLine_ = false;
+    uint64_t dropped_ = 0;
+    size_t liveNameBytes_ = 0;
+    /** By start, not overlapping. */
+    std::vector<Entry> entries_;
+    std::string names_;
+};
+
+/** What the name of a perf-map says about the function. */
+struct JitName {
+    enum class Engine { unknown, v8, python, jvm } engine = Engine::unknown;
+    std::string name;
+    std::string file;
+    uint32_t line = 0;
+};
+
+/** "JS:*fib file:///srv/a.js:3:9" is function fib of /srv/a.js, line 3; "py::run:/srv/a.py" is run of /srv/a.py. */
+JitName parseJitName(std::string_view raw);
+
+} // namespace hotspan::symbols

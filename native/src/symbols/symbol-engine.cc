@@ -1,0 +1,333 @@
+/** The symbolizer's core: interning on one side, naming on the other. */
+#include "symbol-engine.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "demangle.h"
+#include "elf-symbols.h"
+
+namespace hotspan::symbols {
+namespace {
+
+// 16 bytes an entry and, in a table between a quarter and half full, up to 16 for finding it.
+constexpr size_t bytesPerLocation = 32;
+constexpr size_t maxLocations = 4U << 20;
+constexpr size_t minLocations = 64U << 10;
+// Ids looked up under one hold of the lock, so that locate() never waits for more than some microseconds.
+constexpr size_t idsPerLock = 256;
+
+std::string withOffset(std::string_view module, uint64_t offset) {
+    char text[24];
+    snprintf(text, sizeof text, "+0x%" PRIx64, offset);
+    return std::string(module) + text;
+}
+
+FrameKind kindOfRuntime(Runtime runtime) {
+    switch (runtime) {
+    case Runtime::node:
+        return FrameKind::v8js;
+    case Runtime::jvm:
+        return FrameKind::jvm;
+    case Runtime::python:
+        return FrameKind::cpython;
+    case Runtime::unknown:
+        break;
+    }
+    return FrameKind::unresolved;
+}
+
+/** Symbols of the vdso mapped into ourselves: the kernel gives the same image to every process of 64 bits. */
+std::shared_ptr<const SymbolTable> readVdso() {
+    auto *image = reinterpret_cast<const void *>(getauxval(AT_SYSINFO_EHDR));
+    uint64_t begin = reinterpret_cast<uint64_t>(image);
+    std::optional<Mappings> maps = image == nullptr ? std::nullopt : readMappings(static_cast<int>(getpid()), 65536);
+    const Mapping *mapping = maps ? maps->find(begin) : nullptr;
+    if (mapping == nullptr) {
+        return std::make_shared<SymbolTable>();
+    }
+    ByteSource source = ByteSource::ofMemory(image, mapping->end - begin);
+    std::optional<ElfFile> elf = ElfFile::read(source);
+    if (!elf) {
+        return std::make_shared<SymbolTable>();
+    }
+    return std::make_shared<const SymbolTable>(loadSymbols(source, *elf, elf->readSections(source), {}));
+}
+
+} // namespace
+
+const char *frameKindName(FrameKind kind) {
+    static const char *const names[] = {"kernel", "native", "go", "v8js", "jvm", "cpython", "rust", "unresolved"};
+    return names[static_cast<size_t>(kind)];
+}
+
+SymbolEngine::SymbolEngine(size_t maxBytes)
+    : maxBytes_(maxBytes), processes_(modules_),
+      locations_(std::clamp(maxBytes / 4 / bytesPerLocation, minLocations, maxLocations)) {}
+
+void SymbolEngine::warmUp() {
+    noteKernelTable(kernel_.table());
+}
+
+uint32_t SymbolEngine::kernelModuleOf(uint64_t address) const {
+    return kernelTable_ && kernelDynamic_ != 0 && kernelTable_->isDynamic(address) ? kernelDynamic_
+                                                                                   : ModuleStore::kernelImage;
+}
+
+void SymbolEngine::locate(int pid, std::span<const uint64_t> addresses, bool isKernel, uint32_t *ids) {
+    std::lock_guard lock(mutex_);
+    Process *process = isKernel ? nullptr : processes_.find(pid);
+    for (size_t i = 0; i < addresses.size(); i++) {
+        // A return address stands after the call, which may be the first byte of another function.
+        uint64_t address = addresses[i] - (i > 0 && addresses[i] > 0 ? 1 : 0);
+        if (isKernel) {
+            ids[i] = locations_.intern(kernelModuleOf(address), address);
+            continue;
+        }
+        const Mapping *mapping = process->maps.find(address);
+        if (mapping == nullptr && processes_.refresh(*process)) {
+            mapping = process->maps.find(address);
+        }
+        if (mapping == nullptr) {
+            ids[i] = locations_.intern(ModuleStore::unknown, address);
+            continue;
+        }
+        const Process::Resolved &resolved =
+            processes_.resolve(*process, static_cast<size_t>(mapping - process->maps.mappings.data()));
+        const Module &module = *resolved.module;
+        ids[i] = locations_.intern(module.jit ? module.jit->module : module.id, address + resolved.bias);
+    }
+}
+
+std::vector<Frame> SymbolEngine::describe(std::span<const uint32_t> ids) {
+    std::vector<Frame> frames(ids.size());
+    std::vector<Wanted> wanted;
+    wanted.reserve(ids.size());
+    auto forgotten = std::make_shared<const ModuleText>(ModuleText{"[unknown]", ""});
+    for (size_t begin = 0; begin < ids.size(); begin += idsPerLock) {
+        std::lock_guard lock(mutex_);
+        for (size_t i = begin; i < std::min(ids.size(), begin + idsPerLock); i++) {
+            frames[i].id = ids[i];
+            std::optional<Location> location = locations_.find(ids[i]);
+            std::shared_ptr<Module> module = location ? modules_.find(location->module) : nullptr;
+            frames[i].address = location ? location->address : 0;
+            frames[i].module = forgotten;
+            frames[i].lines.push_back({withOffset("[unknown]", frames[i].address), "", 0});
+            if (module) {
+                wanted.push_back({static_cast<uint32_t>(i), *location, std::move(module)});
+            }
+        }
+    }
+    // Module by module, so that each one's symbols are loaded once even when not all fit into memory at a time.
+    std::stable_sort(wanted.begin(), wanted.end(),
+                     [](const Wanted &a, const Wanted &b) { return a.module->id < b.module->id; });
+    for (size_t begin = 0, end; begin < wanted.size() && !isCancelled_; begin = end) {
+        end = begin + 1;
+        while (end < wanted.size() && wanted[end].module == wanted[begin].module) {
+            end++;
+        }
+        describeModule(std::span(wanted).subspan(begin, end - begin), frames);
+    }
+    return frames;
+}
+
+void SymbolEngine::describeModule(std::span<const Wanted> wanted, std::vector<Frame> &frames) {
+    const Module &module = *wanted[0].module;
+    auto text = std::make_shared<const ModuleText>(ModuleText{module.path, module.file ? module.file->buildId() : ""});
+    for (const Wanted &one : wanted) {
+        Frame &frame = frames[one.index];
+        frame.module = text;
+        frame.lines[0].name = withOffset(baseName(module.path), frame.address);
+    }
+    switch (module.type) {
+    case ModuleType::file:
+        return describeFile(module, wanted, frames);
+    case ModuleType::kernelImage:
+    case ModuleType::kernelDynamic:
+        return describeKernel(wanted, frames);
+    case ModuleType::vdso:
+        return describeVdso(wanted, frames);
+    case ModuleType::jit:
+        return describeJit(module, wanted, frames);
+    case ModuleType::vsyscall:
+    case ModuleType::unknown:
+        return;
+    }
+}
+
+void SymbolEngine::describeFile(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames) {
+    std::shared_ptr<const SymbolTable> table = module.file ? symbolsOf(*module.file) : nullptr;
+    bool isGo = module.file && module.file->isGo;
+    for (const Wanted &one : wanted) {
+        Frame &frame = frames[one.index];
+        frame.kind = isGo ? FrameKind::go : FrameKind::native;
+        std::optional<SymbolTable::Match> match = table ? table->find(frame.address) : std::nullopt;
+        if (!match) {
+            continue;
+        }
+        Demangled demangled = demangle(match->name);
+        frame.lines[0].name = std::move(demangled.name);
+        frame.isGuess = match->isGuess;
+        if (demangled.language == Language::rust) {
+            frame.kind = FrameKind::rust;
+        }
+    }
+}
+
+void SymbolEngine::describeVdso(std::span<const Wanted> wanted, std::vector<Frame> &frames) {
+    if (!vdsoTable_) {
+        vdsoTable_ = readVdso();
+    }
+    for (const Wanted &one : wanted) {
+        Frame &frame = frames[one.index];
+        frame.kind = FrameKind::native;
+        if (std::optional<SymbolTable::Match> match = vdsoTable_->find(frame.address)) {
+            frame.lines[0].name = match->name;
+            frame.isGuess = match->isGuess;
+        }
+    }
+}
+
+void SymbolEngine::describeKernel(std::span<const Wanted> wanted, std::vector<Frame> &frames) {
+    std::shared_ptr<const KernelTable> table = kernel_.table();
+    for (const Wanted &one : wanted) {
+        Frame &frame = frames[one.index];
+        frame.kind = FrameKind::kernel;
+        std::optional<KernelTable::Match> match = table->find(frame.address);
+        // Code that can be unloaded is looked up in a table that is not out of date.
+        if (table->isDynamic(frame.address) || !match) {
+            table = kernel_.freshTable(!match);
+            match = table->find(frame.address);
+        }
+        if (!match) {
+            frame.lines[0].name = withOffset("[kernel]", frame.address);
+            continue;
+        }
+        frame.lines[0].name = match->name;
+        frame.isGuess = false;
+        std::string path = match->module.empty() ? "[kernel]" : "[" + std::string(match->module) + "]";
+        if (path != frame.module->path) {
+            frame.module = std::make_shared<const ModuleText>(ModuleText{path, ""});
+        }
+    }
+    noteKernelTable(table);
+}
+
+void SymbolEngine::noteKernelTable(const std::shared_ptr<const KernelTable> &table) {
+    std::lock_guard lock(mutex_);
+    if (table != kernelTable_) {
+        // Other code may stand now where modules or BPF programs were: locations there begin anew.
+        kernelTable_ = table;
+        kernelDynamic_ = modules_.add(ModuleType::kernelDynamic)->id;
+    }
+}
+
+void SymbolEngine::describeJit(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames) {
+    bool isReplaced = false;
+    Runtime runtime = module.jit->runtime();
+    for (const Wanted &one : wanted) {
+        Frame &frame = frames[one.index];
+        JitCode::Name name = module.jit->find(frame.address);
+        isReplaced = isReplaced || name.isReplaced;
+        frame.kind = kindOfRuntime(runtime);
+        if (!name.raw) {
+            frame.lines[0].name =
+                withOffset(name.hasPerfMap || runtime != Runtime::unknown ? "[jit]" : "[anon]", frame.address);
+            continue;
+        }
+        JitName parsed = parseJitName(*name.raw);
+        frame.lines[0] = {std::move(parsed.name), std::move(parsed.file), parsed.line};
+        frame.isGuess = false;
+        if (parsed.engine == JitName::Engine::v8) {
+            frame.kind = FrameKind::v8js;
+        } else if (parsed.engine == JitName::Engine::python) {
+            frame.kind = FrameKind::cpython;
+        } else if (parsed.engine == JitName::Engine::jvm) {
+            frame.kind = FrameKind::jvm;
+        }
+    }
+    if (isReplaced) {
+        std::lock_guard lock(mutex_);
+        if (module.jit->module == module.id) {
+            module.jit->module = modules_.add(ModuleType::jit, module.jit)->id;
+        }
+    }
+}
+
+std::shared_ptr<const SymbolTable> SymbolEngine::symbolsOf(ObjectFile &file) {
+    UniqueFd fd;
+    FileSighting sighting;
+    {
+        std::lock_guard lock(mutex_);
+        modules_.touch(file);
+        if (file.table || file.isUnreadable || !file.elf) {
+            return file.table;
+        }
+        fd = std::move(file.fd);
+        sighting = file.sighting;
+    }
+    if (!fd) {
+        std::optional<OpenedFile> opened = openMappedFile(sighting);
+        if (opened && opened->key == file.key) {
+            fd = std::move(opened->fd);
+        }
+    }
+    std::shared_ptr<const SymbolTable> table;
+    bool isGo = false;
+    uint64_t begin = monotonicNs();
+    if (fd) {
+        ByteSource source = ByteSource::ofFile(fd.get());
+        std::vector<Section> sections = file.elf->readSections(source);
+        SymbolTableBuilder::Limits limits;
+        limits.nameBytes = std::max<size_t>(maxBytes_ / 2, 4U << 20);
+        isGo = isGoFile(sections);
+        table = std::make_shared<const SymbolTable>(loadSymbols(source, *file.elf, sections, limits));
+    }
+    std::lock_guard lock(mutex_);
+    file.isUnreadable = !table;
+    if (table) {
+        file.isGo = isGo;
+        file.readNs = monotonicNs() - begin;
+        file.table = table;
+        size_t fixed = fixedBytesLocked();
+        modules_.evictTables(std::max(maxBytes_ / 4, maxBytes_ > fixed ? maxBytes_ - fixed : 0), &file);
+    }
+    return table;
+}
+
+void SymbolEngine::processChanged(int pid) {
+    std::lock_guard lock(mutex_);
+    processes_.changed(pid);
+}
+
+void SymbolEngine::processExited(int pid) {
+    std::lock_guard lock(mutex_);
+    processes_.exited(pid);
+}
+
+std::string SymbolEngine::executableBuildId(int pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    std::optional<OpenedFile> opened = openRegularFile(path);
+    if (!opened) {
+        return {};
+    }
+    std::optional<ElfFile> elf = ElfFile::read(ByteSource::ofFile(opened->fd.get()));
+    return elf ? elf->buildId() : std::string();
+}
+
+size_t SymbolEngine::fixedBytesLocked() const {
+    return (kernelTable_ ? kernelTable_->bytes() : 0) + locations_.bytes() + processes_.bytes() + modules_.bytes() +
+           modules_.jitBytes();
+}
+
+MemoryUse SymbolEngine::memory() {
+    std::lock_guard lock(mutex_);
+    return {processes_.size(), modules_.size(), locations_.size(), fixedBytesLocked() + modules_.tableBytes()};
+}
+
+} // namespace hotspan::symbols

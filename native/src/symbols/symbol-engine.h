@@ -1,0 +1,103 @@
+/**
+ * Addresses to locations to names: everything of the symbolizer that knows nothing of JavaScript. locate() is called by
+ * one thread and is fast; describe() may be called by another at the same time, and reads files.
+ */
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernel-symbols.h"
+#include "location-table.h"
+#include "module-store.h"
+#include "process-table.h"
+
+namespace hotspan::symbols {
+
+/** Order and meaning as in FrameKind of agent/bpf/native.ts. */
+enum class FrameKind : uint8_t { kernel, native, go, v8js, jvm, cpython, rust, unresolved };
+const char *frameKindName(FrameKind kind);
+
+struct FrameLine {
+    std::string name;
+    std::string file;
+    uint32_t line = 0;
+};
+
+struct ModuleText {
+    std::string path;
+    std::string buildId;
+};
+
+struct Frame {
+    uint32_t id = 0;
+    FrameKind kind = FrameKind::unresolved;
+    bool isGuess = true;
+    uint64_t address = 0;
+    std::shared_ptr<const ModuleText> module;
+    /** Innermost first; never empty. */
+    std::vector<FrameLine> lines;
+};
+
+struct MemoryUse {
+    size_t processes = 0;
+    size_t modules = 0;
+    size_t locations = 0;
+    size_t bytes = 0;
+};
+
+class SymbolEngine {
+  public:
+    explicit SymbolEngine(size_t maxBytes);
+
+    /** Ids of `addresses` (leaf first) into `ids`, which has room for as many. */
+    void locate(int pid, std::span<const uint64_t> addresses, bool isKernel, uint32_t *ids);
+    std::vector<Frame> describe(std::span<const uint32_t> ids);
+
+    void processChanged(int pid);
+    void processExited(int pid);
+    /** Hex; empty where there is none or the process is gone. */
+    std::string executableBuildId(int pid);
+    KernelSymbols &kernel() { return kernel_; }
+    MemoryUse memory();
+    /** Reads the kernel's symbols, so that the first locate of kernel code knows what is code of modules. */
+    void warmUp();
+    /** describe() returns as soon as it can, with what it has. For closing. */
+    void cancel() { isCancelled_ = true; }
+
+  private:
+    struct Wanted {
+        uint32_t index;
+        Location location;
+        std::shared_ptr<Module> module;
+    };
+    void describeModule(std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void describeFile(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void describeKernel(std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void describeVdso(std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void describeJit(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void noteKernelTable(const std::shared_ptr<const KernelTable> &table);
+    std::shared_ptr<const SymbolTable> symbolsOf(ObjectFile &file);
+    size_t fixedBytesLocked() const;
+    uint32_t kernelModuleOf(uint64_t address) const;
+
+    const size_t maxBytes_;
+    std::atomic<bool> isCancelled_{false};
+    KernelSymbols kernel_;
+    std::shared_ptr<const SymbolTable> vdsoTable_;
+
+    /** Guards all that follows. Never held while a file's symbols are read. */
+    std::mutex mutex_;
+    ModuleStore modules_;
+    ProcessTable processes_;
+    LocationTable locations_;
+    std::shared_ptr<const KernelTable> kernelTable_;
+    uint32_t kernelDynamic_ = 0;
+};
+
+} // namespace hotspan::symbols
