@@ -1,0 +1,189 @@
+/** The process table is right whatever came first, the kernel's record or the scan. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ExecExitEvent, ExecImageEvent } from '../../events/index.ts';
+import type { ProcessExit, ProcessStart, Sink, Span } from '../source.ts';
+import { ExecSource } from './exec.ts';
+import type { ScannedProcess } from './proc-scan.ts';
+
+const ms = 1e6;
+
+interface Seen {
+  readonly started: ProcessStart[];
+  readonly exited: ProcessExit[];
+  readonly spans: Span[];
+  readonly drops: Record<string, number>;
+  readonly sink: Sink;
+}
+
+function collect(): Seen {
+  const seen = {
+    started: [] as ProcessStart[],
+    exited: [] as ProcessExit[],
+    spans: [] as Span[],
+    drops: {} as Record<string, number>,
+  };
+  const sink: Sink = {
+    sample: () => assert.fail('source exec makes no samples'),
+    span: span => seen.spans.push(span),
+    processStarted: process => seen.started.push(process),
+    processExited: exit => seen.exited.push(exit),
+    drop: (reason, count) => {
+      seen.drops[reason] = (seen.drops[reason] ?? 0) + count;
+    },
+  };
+  return { ...seen, sink };
+}
+
+function image(fields: Partial<ExecImageEvent>): ExecImageEvent {
+  const base = {
+    kind: 'image',
+    timeNs: 1000 * ms,
+    cpu: 0,
+    sizeBytes: 0,
+    pid: 100,
+    tid: 100,
+    startNs: 1000 * ms,
+    inode: 7n,
+    cgroupId: 1n,
+  } as const;
+  const who = { parentPid: 1, uid: 1000, device: 8, cause: 'fork', comm: 'sh', argsSizeBytes: 0 } as const;
+  return { ...base, ...who, commandLine: 'sh\0', executable: '/bin/sh', cgroupPath: '/', ...fields };
+}
+
+function exit(fields: Partial<ExecExitEvent>): ExecExitEvent {
+  return {
+    kind: 'exit',
+    timeNs: 1005 * ms,
+    cpu: 0,
+    sizeBytes: 56,
+    pid: 100,
+    tid: 100,
+    startNs: 1000 * ms,
+    parentPid: 1,
+    exitStatus: 0,
+    comm: 'true',
+    ...fields,
+  };
+}
+
+function scanned(fields: Partial<ScannedProcess>): ScannedProcess {
+  const base = { pid: 100, parentPid: 1, comm: 'sh', startNs: 990 * ms, seenNs: 2000 * ms, executable: '/bin/sh' };
+  return { ...base, commandLine: 'sh -c x', cgroupPath: '/', fileKey: '8:7', ...fields };
+}
+
+const noBuildId = (): string => '';
+
+test('fork, exec, exit: one identity, the last image, one span', () => {
+  const seen = collect();
+  const source = new ExecSource((pid, key) => `${pid}@${key}`);
+  source.assemble(image({}), seen.sink);
+  source.assemble(
+    image({ cause: 'exec', timeNs: 1001 * ms, comm: 'true', executable: '/bin/true', commandLine: 'true\0--x\0', inode: 9n }),
+    seen.sink,
+  );
+  source.assemble(exit({ exitStatus: 3 << 8 }), seen.sink);
+  assert.deepEqual(
+    seen.started.map(({ startNs, executable, commandLine, buildId }) => [startNs, executable, commandLine, buildId]),
+    [
+      [1000 * ms, '/bin/sh', 'sh', '100@8:7'],
+      [1000 * ms, '/bin/true', 'true --x', '100@8:9'],
+    ],
+  );
+  assert.deepEqual(seen.exited, [{ pid: 100, timeNs: 1005 * ms, exitStatus: 768 }]);
+  const [span] = seen.spans;
+  assert.equal(seen.spans.length, 1);
+  assert.deepEqual([span?.name, span?.startNs, span?.durationNs, span?.error], ['process', 1000 * ms, 5 * ms, 'exit 3']);
+  assert.deepEqual(span?.attributes, {
+    'process.executable.name': 'true',
+    'process.command_args': 'true --x',
+    'process.parent_pid': 1,
+    'process.user.id': 1000,
+    'process.exit.code': 3,
+  });
+});
+
+test('a signal is told as one, with no exit code', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(image({}), seen.sink);
+  // 0x80: a core was dumped.
+  source.assemble(exit({ exitStatus: 0x80 | 11 }), seen.sink);
+  assert.equal(seen.spans[0]?.error, 'signal 11');
+  assert.equal(seen.spans[0]?.attributes['hotspan.process.exit.signal'], 11);
+  assert.ok(!('process.exit.code' in (seen.spans[0]?.attributes ?? {})));
+});
+
+test('a process from the scan keeps its identity through exec and exit, and makes no span', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.addScanned([scanned({})], seen.sink);
+  source.assemble(image({ cause: 'exec', startNs: 995 * ms, comm: 'true', executable: '/bin/true' }), seen.sink);
+  source.assemble(exit({ startNs: 995 * ms }), seen.sink);
+  assert.deepEqual(
+    seen.started.map(({ startNs, executable }) => [startNs, executable]),
+    [
+      [990 * ms, '/bin/sh'],
+      [990 * ms, '/bin/true'],
+    ],
+  );
+  assert.equal(seen.exited.length, 1);
+  assert.equal(seen.spans.length, 0);
+});
+
+test('what the kernel told before the scan is not told again', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(image({}), seen.sink);
+  source.addScanned([scanned({ startNs: 1000 * ms })], seen.sink);
+  assert.equal(seen.started.length, 1);
+});
+
+test('a fork record that comes after the scan changes no identity and gives the span', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.addScanned([scanned({ startNs: 990 * ms })], seen.sink);
+  source.assemble(image({ startNs: 998 * ms }), seen.sink);
+  source.assemble(exit({ startNs: 998 * ms }), seen.sink);
+  assert.deepEqual(new Set(seen.started.map(({ startNs }) => startNs)), new Set([990 * ms]));
+  assert.equal(seen.spans.length, 1);
+});
+
+test('an exit before the scan still gives a process, once', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(exit({}), seen.sink);
+  source.assemble(exit({ timeNs: 1006 * ms }), seen.sink);
+  assert.equal(seen.started.length, 1);
+  assert.equal(seen.exited.length, 1);
+  assert.deepEqual(seen.drops, { repeated_exit: 1 });
+});
+
+test('a pid used again after a lost exit is a new process', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(image({}), seen.sink);
+  source.assemble(image({ startNs: 5000 * ms, comm: 'ls' }), seen.sink);
+  source.assemble(exit({ startNs: 5000 * ms, timeNs: 5004 * ms }), seen.sink);
+  assert.deepEqual(
+    seen.started.map(({ startNs }) => startNs),
+    [1000 * ms, 5000 * ms],
+  );
+  assert.equal(seen.spans[0]?.durationNs, 4 * ms);
+});
+
+test('a child whose arguments could not be read has its parent’s', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.addScanned([scanned({ pid: 50, commandLine: 'server --port 80' })], seen.sink);
+  source.assemble(image({ parentPid: 50, commandLine: '' }), seen.sink);
+  assert.equal(seen.started[1]?.commandLine, 'server --port 80');
+});
+
+test('the container comes from the control group', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  const id = 'ab'.repeat(32);
+  source.assemble(image({ cgroupPath: `/system.slice/docker-${id}.scope` }), seen.sink);
+  assert.equal(seen.started[0]?.containerId, id);
+});

@@ -1,0 +1,180 @@
+/**
+ * Source exec: the process table. A process starts with its fork, or with the scan of /proc that fills in what was there before;
+ * an exec gives it a new image; its exit ends it and, where its start was seen, makes a span of its life.
+ */
+
+import type { ExecEvent, ExecExitEvent, ExecImageEvent } from '../../events/index.ts';
+import { GenerationMap } from '../../lib/generation-map.ts';
+import { attributes } from '../attributes.ts';
+import type { AttributeValue, Hook, HookWay, ProcessStart, Sink, Source } from '../source.ts';
+import { containerIdOf } from './container-id.ts';
+import { parseCommandLine, type ScannedProcess } from './proc-scan.ts';
+
+/** Build id (hex, '' if none) of a living process's executable; `fileKey` is the file's identity, for caches. */
+export type BuildIdReader = (pid: number, fileKey: string) => string;
+
+/** A process that lives. */
+interface Known {
+  /** As told first: with pid the identity, so it stays when a more exact one comes. */
+  readonly start: ProcessStart;
+  readonly uid: number | undefined;
+  /** Its fork was seen, so that its whole life can become a span. */
+  readonly isStartSeen: boolean;
+  /** For one from the scan: ktime at which /proc showed it. */
+  readonly seenNs: number;
+}
+
+/** The kernel's pid_max goes to 4 M; more than this alive at once means that exits were lost, and the oldest goes. */
+const maxKnown = 1 << 18;
+
+/** Processes that ended lately, to know the second exit record of one. */
+const maxEnded = 4096;
+
+/** /proc counts starts in ticks of 10 ms, and the tracepoint way takes the time of the fork's record. */
+const startToleranceNs = 2e7;
+
+export class ExecSource implements Source<'exec'> {
+  readonly name = 'exec';
+  readonly needs: readonly Hook[] = hooks;
+  private readonly readBuildId: BuildIdReader;
+  private readonly known = new Map<number, Known>();
+  private readonly ended = new GenerationMap<string, true>(maxEnded);
+
+  constructor(readBuildId: BuildIdReader) {
+    this.readBuildId = readBuildId;
+  }
+
+  assemble(event: ExecEvent, sink: Sink): void {
+    if (event.kind === 'image') this.image(event, sink);
+    else this.exit(event, sink);
+  }
+
+  /** Adds what /proc shows. Processes that the kernel told of already keep what it said. */
+  addScanned(processes: readonly ScannedProcess[], sink: Sink): void {
+    for (const scanned of processes) {
+      const known = this.known.get(scanned.pid);
+      if (known !== undefined && (known.start.executable !== '' || scanned.executable === '')) continue;
+      const { pid, parentPid, comm, executable, commandLine, cgroupPath, seenNs } = scanned;
+      const startNs = known?.start.startNs ?? scanned.startNs;
+      const buildId = scanned.fileKey === '' ? '' : this.readBuildId(pid, scanned.fileKey);
+      const start = {
+        pid,
+        parentPid,
+        startNs,
+        comm,
+        executable,
+        commandLine,
+        buildId,
+        cgroupPath,
+        containerId: containerIdOf(cgroupPath),
+      };
+      this.remember({ start, uid: undefined, isStartSeen: known?.isStartSeen ?? false, seenNs }, sink);
+    }
+  }
+
+  private image(event: ExecImageEvent, sink: Sink): void {
+    const known = this.known.get(event.pid);
+    const before = known !== undefined && isSameProcess(known, event.startNs) ? known : undefined;
+    const isFork = event.cause === 'fork';
+    const parent = isFork ? this.known.get(event.parentPid)?.start : undefined;
+    const start: ProcessStart = {
+      pid: event.pid,
+      parentPid: event.parentPid,
+      startNs: before?.start.startNs ?? event.startNs,
+      comm: event.comm,
+      executable: event.executable,
+      // The parent's arguments may have been paged out when its fork was told; the child's are the same.
+      commandLine: parseCommandLine(event.commandLine) || (parent?.commandLine ?? ''),
+      buildId: event.inode === 0n ? '' : this.readBuildId(event.pid, `${event.device}:${event.inode}`),
+      cgroupPath: event.cgroupPath,
+      containerId: containerIdOf(event.cgroupPath),
+    };
+    this.remember(
+      { start, uid: event.uid, isStartSeen: isFork || (before?.isStartSeen ?? false), seenNs: before?.seenNs ?? 0 },
+      sink,
+    );
+  }
+
+  private remember(process: Known, sink: Sink): void {
+    const { pid } = process.start;
+    if (this.known.size >= maxKnown && !this.known.has(pid)) {
+      const [oldest] = this.known.keys();
+      this.known.delete(oldest!);
+      sink.drop('process_table_full', 1);
+    }
+    this.known.set(pid, process);
+    sink.processStarted(process.start);
+  }
+
+  private exit(event: ExecExitEvent, sink: Sink): void {
+    const { pid, timeNs, exitStatus } = event;
+    const key = `${pid}:${event.startNs}`;
+    if (this.ended.get(key)) {
+      // Two last threads of a process that exited together each saw that no thread was left.
+      sink.drop('repeated_exit', 1);
+      return;
+    }
+    this.ended.set(key, true);
+    const known = this.known.get(pid);
+    const process = known !== undefined && isSameProcess(known, event.startNs) ? known : undefined;
+    if (process === undefined) {
+      // It ended before the scan came to it: what its exit says is all that is known.
+      sink.processStarted(bareStart(event));
+    } else {
+      this.known.delete(pid);
+      if (process.isStartSeen) this.tellLife(process, event, sink);
+    }
+    sink.processExited({ pid, timeNs, exitStatus });
+  }
+
+  private tellLife({ start, uid }: Known, { timeNs, exitStatus, comm }: ExecExitEvent, sink: Sink): void {
+    const signal = exitStatus & 0x7f;
+    const code = (exitStatus >>> 8) & 0xff;
+    const values: Record<string, AttributeValue> = {
+      [attributes.processExecutableName]: start.executable.slice(start.executable.lastIndexOf('/') + 1) || comm,
+      [attributes.processCommandArgs]: start.commandLine,
+      [attributes.processParentPid]: start.parentPid,
+    };
+    if (uid !== undefined) values[attributes.processUserId] = uid;
+    if (signal === 0) values[attributes.processExitCode] = code;
+    else values[attributes.exitSignal] = signal;
+    sink.span({
+      name: 'process',
+      startNs: start.startNs,
+      durationNs: Math.max(0, timeNs - start.startNs),
+      pid: start.pid,
+      tid: start.pid,
+      comm,
+      spanKey: 0n,
+      parentKey: 0n,
+      traceKey: 0n,
+      error: signal !== 0 ? `signal ${signal}` : code !== 0 ? `exit ${code}` : '',
+      attributes: values,
+      stack: undefined,
+    });
+  }
+}
+
+/** Whether a process known by pid is the one that started at `startNs`, or an earlier one with its pid whose exit was lost. */
+function isSameProcess(known: Known, startNs: number): boolean {
+  return startNs <= known.seenNs || Math.abs(startNs - known.start.startNs) < startToleranceNs;
+}
+
+function bareStart({ pid, parentPid, startNs, comm }: ExecExitEvent): ProcessStart {
+  return { pid, parentPid, startNs, comm, executable: '', commandLine: '', buildId: '', cgroupPath: '', containerId: '' };
+}
+
+const hooks: readonly Hook[] = [
+  { observes: 'fork of a process', ways: waysOf('fork', { category: 'task', name: 'task_newtask' }) },
+  { observes: 'exec of a new image', ways: waysOf('exec', { category: 'sched', name: 'sched_process_exec' }) },
+  { observes: 'exit of a process', ways: waysOf('exit', { category: 'sched', name: 'sched_process_exit' }) },
+];
+
+/** The scheduler's tracepoints are where processes begin and end; no function has a better place, so none is tried by kprobe. */
+function waysOf(call: 'fork' | 'exec' | 'exit', tracepoint: { category: string; name: string }): readonly HookWay[] {
+  return [
+    { name: 'btf_tracepoint', programs: [{ program: `exec_${call}_btf`, attach: { type: 'auto' } }] },
+    { name: 'raw_tracepoint', programs: [{ program: `exec_${call}_raw`, attach: { type: 'auto' } }] },
+    { name: 'tracepoint', programs: [{ program: `exec_${call}_tp`, attach: { type: 'tracepoint', ...tracepoint } }] },
+  ];
+}
