@@ -162,6 +162,8 @@ export interface SourceKit<N extends SourceName = SourceName> {
   readonly isDefault: boolean;
   /** Every setting with its default, unit, bounds and one line of help; config, CLI, HTTP and UI are made from it. */
   readonly settings: readonly SettingSpec[];
+  /** Its hooks, for `hotspan doctor` to say how each would be attached here. Where they depend on settings: one of each kind. */
+  readonly hooks?: readonly Hook[];
   /** Throws a BpfError when no way of a needed hook attaches; nothing is left loaded then. */
   start(host: SourceHost, settings: SourceSettings): Promise<RunningSource>;
 }
