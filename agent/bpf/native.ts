@@ -1,9 +1,9 @@
 /**
  * The face of the addon (native/): what the .node file exports, as types. The addon knows no event type, no source and no
- * policy: it opens, loads, attaches, reads and names. Everything throws an Error whose fields are those of BpfErrorFields.
+ * policy: it opens, loads, attaches, reads and names. Everything throws a BpfError (errors.ts), whose fields are BpfErrorFields.
  */
 
-/** Fields on every Error thrown by the addon; `BpfError` in errors.ts wraps them. */
+/** Fields of every error thrown by the addon. */
 export interface BpfErrorFields {
   /** What was being done: "open", "load", "attach", "lookup", ... */
   operation: string;
@@ -13,6 +13,8 @@ export interface BpfErrorFields {
   errno: number;
   /** Its name, "EPERM"; empty where none applies. */
   code: string;
+  /** What there is to say beyond the errno: the addon's own sentence, or libbpf's last warning. */
+  detail?: string;
   /** The verifier's last 64 KiB of words, where a program was refused. */
   verifierLog?: string;
 }
@@ -77,18 +79,26 @@ export interface NativeObject {
   mapLookup(map: string, key: Uint8Array): Buffer | undefined;
   mapUpdate(map: string, key: Uint8Array, value: Uint8Array): void;
   mapDelete(map: string, key: Uint8Array): boolean;
-  /** All entries, by batch where the kernel can (5.6 for hash, later for others), else one by one. `isDrained` deletes what is returned. */
+  /**
+   * All entries, by batch where the kernel can (5.6 for hash, later for others), else one by one. `isDrained` deletes what is
+   * returned; EOPNOTSUPP for arrays, whose entries cannot be deleted.
+   */
   mapEntries(map: string, isDrained: boolean): { keys: Buffer; values: Buffer; count: number };
   stats(): ProgramStats[];
   /** Kernel memory of all maps of this object in bytes (memlock of fdinfo); a reused map counts with its owner. */
   mapBytes(): number;
-  /** Detaches all links, unloads all, removes its perf buffers from readers. Idempotent. */
+  /**
+   * Detaches all links, unloads all, removes its perf buffers from readers (what is in them is still delivered). Idempotent. A loaded
+   * object is not collected as garbage: only this, or the end of its thread, ends it.
+   */
   close(): void;
 }
 
 /**
  * A batch of records in time order. `data` holds the records one after another, record i at offsets[i] with lengths[i]
- * bytes, written by the source that was added as sources[i]. All are valid only until the callback returns: copy to keep.
+ * bytes, written by the source that was added as sources[i]. Offsets are multiples of 8. A length is the kernel's: up to 7 bytes of
+ * padding more than the program wrote (size_bytes of the event's header is exact). All are valid only until the callback returns:
+ * copy to keep. The arrays are as long as the reader's bounds; `count` says how many entries hold.
  */
 export interface PerfBatch {
   count: number;
@@ -102,11 +112,13 @@ export interface PerfReaderStats {
   /** Records read from the buffers, and their bytes. */
   received: number;
   receivedBytes: number;
-  /** Records that the kernel said it could not write (PERF_RECORD_LOST), per CPU. */
+  /** Records that the kernel could not write, by CPU number. Before 6.0 those after the last record of a CPU are told with its next. */
   lostByCpu: number[];
   /** Records delivered after a later one, because their program was interrupted before it had written them. */
   late: number;
+  /** Batches that held a record of the source. */
   batches: number;
+  /** 0 once removed. */
   bufferBytes: number;
 }
 
@@ -114,18 +126,23 @@ export interface PerfReaderStats {
 export interface NativePerfReader {
   /** Opens a buffer per online CPU of 2^n pages each for the object's perf event array. `source` comes back in PerfBatch.sources. */
   add(source: number, object: NativeObject, map: string, pagesPerCpu: number): void;
-  /** Drains what is there, delivers it, then closes the buffers. The promise resolves after the last batch was delivered. */
+  /**
+   * Takes the buffers away from the programs (what they write later is refused, and counted by themselves), delivers what is there and
+   * closes the buffers. The promise resolves after the last batch was delivered. The number is free for another add at once.
+   */
   remove(source: number): Promise<void>;
   /** Resolves when everything written before the call has been delivered. */
   flush(): Promise<void>;
+  /** Also of a source that was removed, until its number is used again. */
   stats(source: number): PerfReaderStats;
+  /** Ends the thread and closes all buffers, whatever is in them; pending promises are rejected. Until then the reader keeps its event loop alive. */
   close(): void;
 }
 
 export interface PerfReaderOptions {
   /** Milliseconds between two drains. 10 keeps wake-ups at 100 a second. */
   intervalMs: number;
-  /** Bounds of one batch. */
+  /** Bounds of one batch. At least 65,536 bytes, so that every record fits. */
   maxRecords: number;
   maxBytes: number;
 }
@@ -217,6 +234,8 @@ export interface ElfSymbol {
 }
 
 export interface NativeAddon {
+  /** How the addon makes its errors in this thread; addon.ts gives BpfError.of. */
+  setErrorFactory(makeError: (fields: BpfErrorFields) => Error): void;
   openObject(path: string): NativeObject;
   createPerfReader(options: PerfReaderOptions, onBatch: (batch: PerfBatch) => void): NativePerfReader;
   createSymbolizer(options: { maxBytes: number }): NativeSymbolizer;

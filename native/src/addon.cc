@@ -3,8 +3,14 @@
 
 #include <ctime>
 
+#include <bpf/bpf.h>
+
+#include "bpf-object.h"
 #include "error.h"
 #include "instance.h"
+#include "libbpf-log.h"
+#include "link.h"
+#include "perf-reader.h"
 
 #if __has_include("symbols/symbolizer.h")
 #include "symbols/symbolizer.h"
@@ -37,17 +43,47 @@ static Napi::Value ClockPair(const Napi::CallbackInfo &info) {
     return pair;
 }
 
-// The class that errors are made of: called once by agent/bpf, so that all that is thrown is a BpfError.
-static void SetErrorClass(const Napi::CallbackInfo &info) {
+// The function that errors are made by: given once by agent/bpf, so that all that is thrown is a BpfError.
+static void SetErrorFactory(const Napi::CallbackInfo &info) {
     if (!info[0].IsFunction())
-        return Throw(info.Env(), {"setErrorClass", "argument", EINVAL, "a class is needed", ""});
-    Instance::Of(info.Env())->error_class = Napi::Persistent(info[0].As<Napi::Function>());
+        return Throw(info.Env(), {"setErrorFactory", "argument", EINVAL, "a function is needed", ""});
+    Instance::Of(info.Env())->error_factory = Napi::Persistent(info[0].As<Napi::Function>());
+}
+
+static Napi::Value OpenObject(const Napi::CallbackInfo &info) {
+    return Instance::Of(info.Env())->object_class.New({info[0]});
+}
+
+static Napi::Value CreatePerfReader(const Napi::CallbackInfo &info) {
+    return Instance::Of(info.Env())->reader_class.New({info[0], info[1]});
+}
+
+static Napi::Value EnableProgramStats(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    auto state = std::make_shared<LinkState>();
+    state->fd = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    if (!state->fd) {
+        Throw(env, {"enable", "program statistics", errno, "", ""});
+        return env.Undefined();
+    }
+    Instance::Of(env)->links.insert(state);
+    return Link::Wrap(env, state);
 }
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
-    env.SetInstanceData(new Instance());
+    CatchLibbpfLog();
+    auto *instance = new Instance();
+    env.SetInstanceData(instance);
+    instance->object_class = Napi::Persistent(BpfObject::Define(env));
+    instance->link_class = Napi::Persistent(Link::Define(env));
+    instance->reader_class = Napi::Persistent(PerfReader::Define(env));
+    // A worker that is terminated runs its hooks before JS objects are finalized: nothing it attached is left.
+    env.AddCleanupHook([instance] { instance->CloseAll(); });
+    exports.Set("openObject", Napi::Function::New(env, OpenObject, "openObject"));
+    exports.Set("createPerfReader", Napi::Function::New(env, CreatePerfReader, "createPerfReader"));
+    exports.Set("enableProgramStats", Napi::Function::New(env, EnableProgramStats, "enableProgramStats"));
     exports.Set("clockPair", Napi::Function::New(env, ClockPair, "clockPair"));
-    exports.Set("setErrorClass", Napi::Function::New(env, SetErrorClass, "setErrorClass"));
+    exports.Set("setErrorFactory", Napi::Function::New(env, SetErrorFactory, "setErrorFactory"));
 #ifdef HOTSPAN_HAS_SYMBOLIZER
     RegisterSymbolizer(env, exports);
 #endif

@@ -8,6 +8,12 @@
 namespace hotspan {
 
 std::string ErrorCode(int error) {
+    // libbpf's own numbers start at 4000 (libbpf_errno in bpf/libbpf_legacy.h); 524 is the kernel's ENOTSUPP, which
+    // glibc does not name.
+    if (error >= 4000)
+        return "ELIBBPF";
+    if (error == 524)
+        return "ENOTSUPP";
     // glibc 2.32 and later.
     const char *name = error > 0 ? strerrorname_np(error) : nullptr;
     return name ? name : "";
@@ -35,8 +41,8 @@ static Napi::Object Fields(Napi::Env env, const Failure &failure, Napi::Object t
 
 Napi::Value MakeError(Napi::Env env, const Failure &failure) {
     Instance *instance = Instance::Of(env);
-    if (!instance->error_class.IsEmpty()) {
-        Napi::Object error = instance->error_class.New({Fields(env, failure, Napi::Object::New(env))});
+    if (!instance->error_factory.IsEmpty()) {
+        Napi::Value error = instance->error_factory.Call({Fields(env, failure, Napi::Object::New(env))});
         if (!env.IsExceptionPending())
             return error;
         env.GetAndClearPendingException();

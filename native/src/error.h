@@ -19,7 +19,7 @@ struct Failure {
 // "EPERM" for 1; empty for 0 or an unknown number.
 std::string ErrorCode(int error);
 
-// The JS error of a failure: an instance of the class given to setErrorClass, else a plain Error with the fields.
+// The JS error of a failure: what the function given to setErrorFactory makes, else a plain Error with the fields.
 Napi::Value MakeError(Napi::Env env, const Failure &failure);
 
 // Throws it. With C++ exceptions off the caller returns at once; JS sees the error when the addon's function returns.

@@ -1,12 +1,25 @@
 // Ends an environment's objects and links; see instance.h.
 #include "instance.h"
 
+#include <bpf/btf.h>
+
+#include "bpf-object.h"
+#include "link.h"
+
 namespace hotspan {
 
 Instance::~Instance() {
     CloseAll();
+    btf__free(vmlinux_btf);
 }
 
-void Instance::CloseAll() {}
+void Instance::CloseAll() {
+    // Closing takes an object out of the set.
+    while (!objects.empty())
+        (*objects.begin())->CloseNow();
+    for (const auto &link : links)
+        link->Detach();
+    links.clear();
+}
 
 } // namespace hotspan

@@ -25,7 +25,7 @@ struct Instance {
     // Closes all objects and links: a worker that is terminated leaves nothing attached.
     void CloseAll();
 
-    Napi::FunctionReference error_class;
+    Napi::FunctionReference error_factory;
     Napi::FunctionReference object_class;
     Napi::FunctionReference link_class;
     Napi::FunctionReference reader_class;
