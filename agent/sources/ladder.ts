@@ -94,12 +94,8 @@ function bestWay(hook: Hook, refused: readonly Refusal[]): HookWay {
   const way = hook.ways.find(candidate => !refused.some(refusal => refusal.way === candidate));
   if (way !== undefined) return way;
   const reasons = refused.map(({ way: { name }, reason }) => `${name}: ${reason}`).join('; ');
-  throw new BpfError(`attach ${hook.observes}: no way works on this kernel (${reasons})`, {
-    operation: 'attach',
-    object: hook.observes,
-    errno: 0,
-    code: '',
-  });
+  const detail = `no way works on this kernel (${reasons})`;
+  throw new BpfError({ operation: 'attach', object: hook.observes, errno: 0, code: '', detail });
 }
 
 type Attempt =
