@@ -95,7 +95,7 @@ function bestWay(hook: Hook, refused: readonly Refusal[]): HookWay {
   if (way !== undefined) return way;
   const reasons = refused.map(({ way: { name }, reason }) => `${name}: ${reason}`).join('; ');
   const detail = `no way works on this kernel (${reasons})`;
-  throw new BpfError({ operation: 'attach', object: hook.observes, errno: 0, code: '', detail });
+  throw BpfError.of({ operation: 'attach', object: hook.observes, errno: 0, code: '', detail });
 }
 
 type Attempt =

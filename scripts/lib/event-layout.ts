@@ -13,8 +13,6 @@ import type { Btf, BtfMember, BtfType } from './btf.ts';
 /** How a value at an offset is read and written; `at` is a JavaScript expression. */
 interface Codec {
   readonly ts: string;
-  /** Functions of agent/lib/event-bytes.ts that `read` calls. */
-  readonly uses: readonly string[];
   read(at: string): string;
   write(at: string, value: string): string;
 }
@@ -61,7 +59,7 @@ export class LayoutError extends Error {
 }
 
 function integer(ts: string, use: string): Codec {
-  return { ts, uses: [use], read: at => `${use}(data, ${at})`, write: (at, value) => writers[use]!(at, value) };
+  return { ts, read: at => `${use}(data, ${at})`, write: (at, value) => writers[use]!(at, value) };
 }
 
 const writers: Readonly<Record<string, (at: string, value: string) => string>> = {
@@ -73,7 +71,6 @@ const writers: Readonly<Record<string, (at: string, value: string) => string>> =
 
 const bigint: Codec = {
   ts: 'bigint',
-  uses: ['u64BigInt'],
   read: at => `u64BigInt(data, ${at})`,
   write: (at, value) => `data.writeBigUInt64LE(${value}, ${at})`,
 };
@@ -89,14 +86,13 @@ const typedefs: Readonly<Record<string, Codec>> = {
   code_addr: bigint,
   comm_text: {
     ts: 'string',
-    uses: ['commText'],
     read: at => `commText(data, ${at})`,
     write: (at, value) => `data.write(${value}.slice(0, 15), ${at}, 'latin1')`,
   },
 };
 
 function plain(ts: string, read: (at: string) => string, write: (at: string, value: string) => string): Codec {
-  return { ts, uses: [], read, write };
+  return { ts, read, write };
 }
 
 /** Plain integers by size and sign. 8 bytes are missing on purpose: those need a typedef that says what they are. */
@@ -260,7 +256,6 @@ class LayoutReader {
     this.enums.push(layout);
     return {
       ts: layout.typeName,
-      uses: ['u32'],
       read: at => `${camelCase(type.name)}Names[u32(data, ${at})]`,
       write: (at, value) => `data.writeUInt32LE(${camelCase(type.name)}[${value}], ${at})`,
     };
@@ -275,7 +270,6 @@ class LayoutReader {
     this.nested.push(layout);
     return {
       ts: layout.typeName,
-      uses: layout.fields.flatMap(inner => inner.codec.uses),
       read: at => `{ ${layout.fields.map(inner => `${inner.name}: ${inner.codec.read(plus(at, inner.offset))}`).join(', ')} }`,
       write: (at, value) =>
         layout.fields.map(inner => inner.codec.write(plus(at, inner.offset), `${value}.${inner.name}`)).join('; '),
@@ -288,7 +282,6 @@ class LayoutReader {
     if (element.name === 'char') {
       return {
         ts: 'string',
-        uses: ['fixedText'],
         read: at => `fixedText(data, ${at}, ${count})`,
         write: (at, value) => `data.write(${value}, ${at}, ${count - 1}, 'utf8')`,
       };
@@ -299,7 +292,6 @@ class LayoutReader {
     const stride = this.btf.sizeBytes(type.type_id ?? -1);
     return {
       ts: `readonly ${codec.ts.includes(' ') ? `(${codec.ts})` : codec.ts}[]`,
-      uses: codec.uses,
       read: at =>
         count <= 8
           ? `[${Array.from({ length: count }, (_, i) => codec.read(plus(at, i * stride))).join(', ')}]`
