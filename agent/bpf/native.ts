@@ -216,6 +216,8 @@ export interface NativeSymbolizer {
   processExited(pid: number): void;
   /** Build id (hex) of a process's executable, '' where it has none or the process is gone. */
   executableBuildId(pid: number): string;
+  /** The same for a file, '' where it cannot be read: for processes that were gone before anyone asked. */
+  fileBuildId(path: string): string;
   /** Function symbols in a file whose name matches; `offset` is the file offset that a uprobe takes. At most `limit`. */
   findSymbols(path: string, pattern: string, limit: number): ElfSymbol[];
   /** Kernel functions (text symbols of kallsyms) that match a glob. At most `limit`. */
@@ -239,7 +241,7 @@ export interface NativeAddon {
   openObject(path: string): NativeObject;
   createPerfReader(options: PerfReaderOptions, onBatch: (batch: PerfBatch) => void): NativePerfReader;
   createSymbolizer(options: { maxBytes: number }): NativeSymbolizer;
-  /** Tries each feature with a tiny program. 20-200 ms. */
+  /** Tries each feature with a tiny program. 50-300 ms. */
   probeFeatures(): KernelFeatures;
   /** Number and names of arguments of a kernel function from BTF and whether it returns a value; undefined where BTF has none. */
   kernelFunctionPrototype(name: string): { arguments: string[]; returnsValue: boolean } | undefined;

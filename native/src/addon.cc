@@ -7,7 +7,10 @@
 
 #include "bpf-object.h"
 #include "error.h"
+#include "kernel-features.h"
 #include "instance.h"
+#include "kernel-btf.h"
+#include "kernel-config.h"
 #include "libbpf-log.h"
 #include "link.h"
 #include "perf-reader.h"
@@ -70,6 +73,19 @@ static Napi::Value EnableProgramStats(const Napi::CallbackInfo &info) {
     return Link::Wrap(env, state);
 }
 
+static Napi::Value ProbeFeaturesForJs(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    Napi::Object features = Napi::Object::New(env);
+    features.Set("release", KernelRelease());
+    for (const Feature &feature : ProbeFeatures()) {
+        Napi::Object item = Napi::Object::New(env);
+        item.Set("isAvailable", Napi::Boolean::New(env, feature.reason.empty()));
+        item.Set("reason", feature.reason);
+        features.Set(feature.name, item);
+    }
+    return features;
+}
+
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     CatchLibbpfLog();
     auto *instance = new Instance();
@@ -81,6 +97,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     env.AddCleanupHook([instance] { instance->CloseAll(); });
     exports.Set("openObject", Napi::Function::New(env, OpenObject, "openObject"));
     exports.Set("createPerfReader", Napi::Function::New(env, CreatePerfReader, "createPerfReader"));
+    exports.Set("probeFeatures", Napi::Function::New(env, ProbeFeaturesForJs, "probeFeatures"));
+    exports.Set("kernelFunctionPrototype",
+                Napi::Function::New(env, KernelFunctionPrototype, "kernelFunctionPrototype"));
     exports.Set("enableProgramStats", Napi::Function::New(env, EnableProgramStats, "enableProgramStats"));
     exports.Set("clockPair", Napi::Function::New(env, ClockPair, "clockPair"));
     exports.Set("setErrorFactory", Napi::Function::New(env, SetErrorFactory, "setErrorFactory"));

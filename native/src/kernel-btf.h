@@ -1,0 +1,12 @@
+// Questions about kernel functions, answered from the kernel's BTF.
+#pragma once
+
+#include <napi.h>
+
+namespace hotspan {
+
+// kernelFunctionPrototype(name): { arguments, returnsValue }, or undefined where neither vmlinux nor a module has the
+// function.
+Napi::Value KernelFunctionPrototype(const Napi::CallbackInfo &info);
+
+} // namespace hotspan
