@@ -66,7 +66,8 @@ npm_packages() {
     say 2 "npm packages: up to date"
   else
     say 2 "npm packages: installing"
-    # npm runs on the machine's own Node: the pinned one is among what it replaces.
+    # npm runs on the machine's own Node: the pinned one is among what it replaces. No package needs its install scripts (.npmrc), and
+    # npm would compile better-sqlite3, which brings its binaries along.
     PATH="$machine_path" npm ci --include=dev --loglevel=error || fail "npm ci failed; what it says above names the reason, often a registry that is out of reach"
     cp package-lock.json node_modules/.hotspan-package-lock.json
   fi
