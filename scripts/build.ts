@@ -7,7 +7,13 @@ import { cpus } from 'node:os';
 import { bpfSources, compileBpf } from './lib/bpf.ts';
 import { buildOnce, filesUnder, runTool, step } from './lib/steps.ts';
 
-const PARTS: Readonly<Record<string, () => Promise<string>>> = { bpf: buildBpf, addon: buildAddon, ui: buildUi };
+type Progress = (text: string) => void;
+
+const PARTS: Readonly<Record<string, (progress: Progress) => Promise<string>>> = {
+  bpf: buildBpf,
+  addon: buildAddon,
+  ui: buildUi,
+};
 
 async function buildBpf(): Promise<string> {
   const compiled = await Promise.all(bpfSources().map(compileBpf));
@@ -15,11 +21,15 @@ async function buildBpf(): Promise<string> {
   return rebuiltCount === 0 ? 'up to date' : `built ${rebuiltCount} of ${compiled.length} objects`;
 }
 
-function buildAddon(): Promise<string> {
+function buildAddon(progress: Progress): Promise<string> {
   const inputs = filesUnder('native').filter(path => !/\.(ts|md)$/.test(path));
   return buildOnce('.build/native/hotspan.node', [...inputs, 'package-lock.json'], async () => {
     const jobs = String(cpus().length);
-    await runTool('cmake-js', ['compile', '-d', 'native', '-O', '.build/native-build', '-B', 'RelWithDebInfo', '-p', jobs]);
+    const args = ['compile', '-d', 'native', '-O', '.build/native-build', '-B', 'RelWithDebInfo', '-p', jobs];
+    await runTool('cmake-js', args, text => {
+      const percent = /\[ *(\d+)%\]/.exec(text)?.[1];
+      if (percent !== undefined) progress(`${percent} %`);
+    });
   });
 }
 

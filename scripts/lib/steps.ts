@@ -6,21 +6,45 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join, relative } from 'node:path';
 import { projectDir } from './bpf.ts';
 
+/** What is running now, and how far it says it is; shown in one line that each finished step writes over. */
+const running = new Map<string, string>();
+const ERASE_LINE = '\r\x1b[2K';
+
+function drawRunning(): void {
+  if (!process.stdout.isTTY) return;
+  const names = [...running].map(([name, progress]) => (progress === '' ? name : `${name} ${progress}`));
+  process.stdout.write(ERASE_LINE + (names.length > 0 ? `  ${names.join(', ')} ...` : ''));
+}
+
 /** Runs a step and prints one line: its name, what it answers, and its time. A failure is printed and given back as false. */
-export async function step(name: string, work: () => Promise<string>): Promise<boolean> {
+export async function step(name: string, work: (progress: (text: string) => void) => Promise<string>): Promise<boolean> {
   const startMs = performance.now();
-  const line = (text: string) => `  ${name.padEnd(14)} ${text} (${((performance.now() - startMs) / 1000).toFixed(1)} s)`;
+  const progress = (text: string): void => {
+    running.set(name, text);
+    drawRunning();
+  };
+  const finish = (text: string): string => {
+    running.delete(name);
+    if (process.stdout.isTTY) process.stdout.write(ERASE_LINE);
+    return `  ${name.padEnd(14)} ${text} (${((performance.now() - startMs) / 1000).toFixed(1)} s)`;
+  };
+  progress('');
   try {
-    console.log(line(await work()));
+    console.log(finish(await work(progress)));
     return true;
   } catch (error) {
-    console.error(line(`failed: ${error instanceof Error ? error.message : error}`));
+    console.error(finish(`failed: ${error instanceof Error ? error.message : error}`));
     return false;
+  } finally {
+    drawRunning();
   }
 }
 
-/** Runs a program of node_modules/.bin or of the machine in the project's folder; both of its outputs become the error when it fails. */
-export function runTool(program: string, args: readonly string[]): Promise<string> {
+/**
+ * Runs a program of node_modules/.bin or of the machine in the project's folder, and resolves with both of its outputs, which become
+ * the error when it fails. `onText` hears them as they come.
+ */
+export function runTool(program: string, args: readonly string[], onText?: (text: string) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     const bin = join(projectDir, 'node_modules', '.bin');
     const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
@@ -29,6 +53,7 @@ export function runTool(program: string, args: readonly string[]): Promise<strin
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         output += text;
+        onText?.(text);
       });
     }
     child.on('error', cause => reject(new Error(`cannot start ${program}: ${cause.message}; run scripts/setup.sh`, { cause })));
