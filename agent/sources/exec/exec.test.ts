@@ -76,7 +76,7 @@ const noBuildId = (): string => '';
 
 test('fork, exec, exit: one identity, the last image, one span', () => {
   const seen = collect();
-  const source = new ExecSource((pid, key) => `${pid}@${key}`);
+  const source = new ExecSource(({ pid, fileKey }) => `${pid}@${fileKey}`);
   source.assemble(image({}), seen.sink);
   source.assemble(
     image({ cause: 'exec', timeNs: 1001 * ms, comm: 'true', executable: '/bin/true', commandLine: 'true\0--x\0', inode: 9n }),

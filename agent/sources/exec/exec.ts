@@ -10,8 +10,18 @@ import type { AttributeValue, Hook, HookWay, ProcessStart, Sink, Source } from '
 import { containerIdOf } from './container-id.ts';
 import { parseCommandLine, type ScannedProcess } from './proc-scan.ts';
 
-/** Build id (hex, '' if none) of a living process's executable; `fileKey` is the file's identity, for caches. */
-export type BuildIdReader = (pid: number, fileKey: string) => string;
+/** An executable as a process runs it. */
+export interface ExecutableOf {
+  readonly pid: number;
+  readonly parentPid: number;
+  /** Path as the process sees it. */
+  readonly executable: string;
+  /** Identity of the file: "device:inode" as the kernel has them; '' for kernel threads, which have none. */
+  readonly fileKey: string;
+}
+
+/** Build id (hex, '' if none) of an executable, also of a process that has just ended. */
+export type BuildIdReader = (of: ExecutableOf) => string;
 
 /** A process that lives. */
 interface Known {
@@ -35,7 +45,7 @@ const startToleranceNs = 2e7;
 
 export class ExecSource implements Source<'exec'> {
   readonly name = 'exec';
-  readonly needs: readonly Hook[] = hooks;
+  readonly needs: readonly Hook[] = execHooks;
   private readonly readBuildId: BuildIdReader;
   private readonly known = new Map<number, Known>();
   private readonly ended = new GenerationMap<string, true>(maxEnded);
@@ -56,7 +66,7 @@ export class ExecSource implements Source<'exec'> {
       if (known !== undefined && (known.start.executable !== '' || scanned.executable === '')) continue;
       const { pid, parentPid, comm, executable, commandLine, cgroupPath, seenNs } = scanned;
       const startNs = known?.start.startNs ?? scanned.startNs;
-      const buildId = scanned.fileKey === '' ? '' : this.readBuildId(pid, scanned.fileKey);
+      const buildId = this.readBuildId(scanned);
       const start = {
         pid,
         parentPid,
@@ -85,7 +95,7 @@ export class ExecSource implements Source<'exec'> {
       executable: event.executable,
       // The parent's arguments may have been paged out when its fork was told; the child's are the same.
       commandLine: parseCommandLine(event.commandLine) || (parent?.commandLine ?? ''),
-      buildId: event.inode === 0n ? '' : this.readBuildId(event.pid, `${event.device}:${event.inode}`),
+      buildId: this.readBuildId({ ...event, fileKey: event.inode === 0n ? '' : `${event.device}:${event.inode}` }),
       cgroupPath: event.cgroupPath,
       containerId: containerIdOf(event.cgroupPath),
     };
@@ -164,7 +174,7 @@ function bareStart({ pid, parentPid, startNs, comm }: ExecExitEvent): ProcessSta
   return { pid, parentPid, startNs, comm, executable: '', commandLine: '', buildId: '', cgroupPath: '', containerId: '' };
 }
 
-const hooks: readonly Hook[] = [
+export const execHooks: readonly Hook[] = [
   { observes: 'fork of a process', ways: waysOf('fork', { category: 'task', name: 'task_newtask' }) },
   { observes: 'exec of a new image', ways: waysOf('exec', { category: 'sched', name: 'sched_process_exec' }) },
   { observes: 'exit of a process', ways: waysOf('exit', { category: 'sched', name: 'sched_process_exit' }) },

@@ -1,12 +1,12 @@
 /** How source exec is started: hooks first, then /proc, so that no process falls between the two. */
 
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { NativeSymbolizer } from '../../bpf/native.ts';
 import { GenerationMap } from '../../lib/generation-map.ts';
 import { startSource } from '../runtime.ts';
 import type { SourceKit } from '../source.ts';
-import { type BuildIdReader, ExecSource } from './exec.ts';
-import { scanProcesses } from './proc-scan.ts';
+import { type BuildIdReader, ExecSource, type ExecutableOf, execHooks } from './exec.ts';
+import { kernelDevice, scanProcesses } from './proc-scan.ts';
 
 /** 256 KiB per CPU: image records have 200 to 1,600 bytes, so a burst of several hundred forks within one drain fits. */
 const pagesPerCpu = 64;
@@ -19,6 +19,7 @@ export const execKit: SourceKit<'exec'> = {
   title: 'Processes: fork, exec and exit, with command line, executable and container',
   isDefault: true,
   settings: [],
+  hooks: execHooks,
   start(host, settings) {
     const source = new ExecSource(cachedBuildIds(host.symbolizer));
     return startSource(
@@ -29,14 +30,36 @@ export const execKit: SourceKit<'exec'> = {
   },
 };
 
-/** One read per file. What could not be read because the process has gone is tried again with the file's next process. */
-export function cachedBuildIds(symbolizer: Pick<NativeSymbolizer, 'executableBuildId'>): BuildIdReader {
+/**
+ * One read per file, from the process while it lives, else by its path. What can be read from neither is tried again with the
+ * file's next process.
+ */
+export function cachedBuildIds(symbolizer: Pick<NativeSymbolizer, 'executableBuildId' | 'fileBuildId'>): BuildIdReader {
   const known = new GenerationMap<string, string>(maxBuildIds);
-  return (pid, fileKey) => {
-    const cached = known.get(fileKey);
+  return of => {
+    if (of.fileKey === '') return '';
+    const cached = known.get(of.fileKey);
     if (cached !== undefined) return cached;
-    const buildId = symbolizer.executableBuildId(pid);
-    if (buildId !== '' || existsSync(`/proc/${pid}`)) known.set(fileKey, buildId);
+    const path = pathsOf(of).find(candidate => fileKeyAt(candidate) === of.fileKey);
+    if (path === undefined) return symbolizer.executableBuildId(of.pid);
+    const buildId = symbolizer.fileBuildId(path);
+    known.set(of.fileKey, buildId);
     return buildId;
   };
+}
+
+/** Where the executable's file may be had. A child of a container's process mostly has its parent's root. */
+function pathsOf({ pid, parentPid, executable }: ExecutableOf): string[] {
+  return [`/proc/${pid}/exe`, `/proc/${parentPid}/root${executable}`, executable];
+}
+
+/** The kernel's device and inode of the file at a path; '' where it cannot be had. On stacked file systems stat() tells another device. */
+function fileKeyAt(path: string): string {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${kernelDevice(dev)}:${ino}`;
+  } catch {
+    // Whatever the reason (the process has gone, another root, a cut path): the file is not there for us.
+    return '';
+  }
 }

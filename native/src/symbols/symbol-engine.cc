@@ -312,7 +312,11 @@ void SymbolEngine::processExited(int pid) {
 std::string SymbolEngine::executableBuildId(int pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    std::optional<OpenedFile> opened = openRegularFile(path);
+    return fileBuildId(path);
+}
+
+std::string SymbolEngine::fileBuildId(const std::string &path) {
+    std::optional<OpenedFile> opened = openRegularFile(path.c_str());
     if (!opened) {
         return {};
     }

@@ -63,6 +63,8 @@ class SymbolEngine {
     void processExited(int pid);
     /** Hex; empty where there is none or the process is gone. */
     std::string executableBuildId(int pid);
+    /** The same for a file; empty where it cannot be read. */
+    std::string fileBuildId(const std::string &path);
     KernelSymbols &kernel() { return kernel_; }
     MemoryUse memory();
     /** Reads the kernel's symbols, so that the first locate of kernel code knows what is code of modules. */

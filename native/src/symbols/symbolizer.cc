@@ -85,6 +85,15 @@ bool takeLimit(const Napi::CallbackInfo &info, size_t index, size_t &limit) {
     return true;
 }
 
+Napi::Value fileBuildId(const Handle &self, const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    if (info.Length() < 1 || !info[0].IsString()) {
+        throwInvalid(env, "read the build id", "a path is needed");
+        return env.Undefined();
+    }
+    return Napi::String::New(env, self->engine().fileBuildId(info[0].As<Napi::String>().Utf8Value()));
+}
+
 Napi::Value findSymbols(const Handle &, const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     size_t limit = 0;
@@ -182,6 +191,7 @@ Napi::Value createSymbolizer(const Napi::CallbackInfo &info) {
               [](const Handle &self, const Napi::CallbackInfo &call) -> Napi::Value {
                   return Napi::String::New(call.Env(), self->engine().executableBuildId(pidArgument(call)));
               });
+    addMethod(object, "fileBuildId", handle, fileBuildId);
     addMethod(object, "close", handle, [](const Handle &self, const Napi::CallbackInfo &call) -> Napi::Value {
         self->close(call.Env());
         return call.Env().Undefined();
