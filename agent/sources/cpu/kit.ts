@@ -26,6 +26,7 @@ export const cpuKit: SourceKit<'cpu'> = {
   title: 'Where the CPUs spend their time: samples of every process and the kernel, with stacks',
   isDefault: true,
   settings,
+  hooks: new CpuSource(99).needs,
   start(host, given) {
     let frequencyHz = frequencyOf(resolveSettings(settings, given));
     const plan = {

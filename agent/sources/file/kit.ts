@@ -115,6 +115,7 @@ export const fileKit: SourceKit<'file'> = {
   title: 'Opens, reads, writes and syncs of files, as spans',
   isDefault: true,
   settings,
+  hooks: fileHooks,
   start: (host, given) =>
     startSource(
       host,
