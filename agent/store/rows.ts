@@ -103,7 +103,10 @@ export interface OperationRow {
  */
 export interface StoreWriter {
   frame(row: FrameRow): number;
-  /** Interns a stack; frames are store ids, root first. 0 for an empty stack. */
+  /**
+   * Interns a stack; frames are store ids, root first. 0 for an empty stack. An id may be used for an hour after it was given out:
+   * who keeps ids longer asks again, so that stacks can be dropped with the samples that used them.
+   */
   stack(frames: ArrayLike<number>): number;
   /** Inserts, or updates the row with the same (pid, startNs). */
   process(row: ProcessRow): number;
@@ -165,7 +168,7 @@ export interface ProfileResult extends TimeRange {
 }
 
 export interface SeriesQuery extends TimeRange {
-  /** Profile type ('cpu'), or a metric's name. */
+  /** Profile type ('cpu', shown in cores), a metric's name, or 'spans' and 'span.errors' (per second). */
   name: string;
   filter: FilterText;
   /** '' for one line, or a key of the filter to group by. At most 20 groups, the rest as "(other)". */
@@ -293,8 +296,9 @@ export interface StoreReader {
   services(range: TimeRange & { filter: FilterText }): ServiceRow[];
   processes(range: TimeRange & { filter: FilterText }): ProcessSummary[];
   ledger(range: TimeRange): LedgerResult;
-  /** Values that a filter key has had, most frequent first, at most 100, for completion. */
+  /** Values that a filter key has had, most frequent first, at most 100, for completion. Of key '' the keys themselves. */
   values(key: string, prefix: string, range: TimeRange): string[];
+  /** One row per operation and step of the range, at most 240 steps; timeMs is where the step begins. */
   operations(range: TimeRange): OperationRow[];
   /** Oldest and newest data, row counts and bytes by table. */
   extent(): { oldestMs: number; newestMs: number; bytes: number; tables: Record<string, number> };

@@ -1,0 +1,108 @@
+/** The reader's side of frames: which functions each code location stands for, with inlined calls expanded. */
+
+import type Database from 'better-sqlite3';
+import { decodeLines, frameKinds } from './frame-table.ts';
+import type { FrameKind } from './rows.ts';
+
+/** A function is a name in a module; frames of it at other addresses are the same function. */
+export interface FunctionInfo {
+  readonly name: string;
+  readonly module: string;
+  readonly kind: FrameKind;
+  /** Where it was first seen, '' and 0 where not known. */
+  readonly file: string;
+  readonly line: number;
+  readonly isGuess: boolean;
+}
+
+interface FrameRecord {
+  id: bigint;
+  path: string;
+  address: bigint;
+  kind: bigint;
+  is_guess: bigint;
+  lines: Buffer;
+  revision: bigint;
+}
+
+/** Stands for frames that are not in the store, and for samples without a stack. */
+const unknownFunctions: readonly FunctionInfo[] = [
+  { name: '[unknown]', module: '', kind: 'unresolved', file: '', line: 0, isGuess: false },
+  { name: '[no stack]', module: '', kind: 'unresolved', file: '', line: 0, isGuess: false },
+];
+export const unknownFunction = 0;
+export const noStackFunction = 1;
+
+export class FunctionIndex {
+  readonly functions: FunctionInfo[] = [...unknownFunctions];
+  private readonly ids = new Map<string, number>();
+  /** Per frame id, the functions outermost first. */
+  private readonly byFrame: (readonly number[] | undefined)[] = [];
+  private readonly texts = new Map<number, { name: string; file: string }>();
+  private readonly selectFrames: Database.Statement;
+  private readonly selectTexts: Database.Statement;
+  private lastText = 0;
+  private revision = 0;
+
+  constructor(database: Database.Database) {
+    this.selectFrames = database
+      .prepare(
+        `SELECT frame.id AS id, path, address, kind, is_guess, lines, revision FROM frame JOIN module ON module.id = frame.module
+         WHERE revision > ? ORDER BY revision`,
+      )
+      .safeIntegers();
+    this.selectTexts = database.prepare('SELECT id, name, file FROM function WHERE id > ? ORDER BY id');
+  }
+
+  /** Takes in what was written since. True when a frame that was known has got other functions, so that tries must be built anew. */
+  load(): boolean {
+    for (const { id, name, file } of this.selectTexts.iterate(this.lastText) as IterableIterator<{
+      id: number;
+      name: string;
+      file: string;
+    }>) {
+      this.texts.set(id, { name, file });
+      this.lastText = id;
+    }
+    let isChanged = false;
+    for (const row of this.selectFrames.iterate(this.revision) as IterableIterator<FrameRecord>) {
+      const id = Number(row.id);
+      isChanged ||= this.byFrame[id] !== undefined;
+      this.byFrame[id] = this.functionsOf(row);
+      this.revision = Number(row.revision);
+    }
+    return isChanged;
+  }
+
+  /** Outermost first, at least one. */
+  of(frame: number): readonly number[] {
+    return this.byFrame[frame] ?? [unknownFunction];
+  }
+
+  private functionsOf(row: FrameRecord): number[] {
+    const kind = frameKinds[Number(row.kind)] ?? 'unresolved';
+    const isGuess = row.is_guess !== 0n;
+    const lines = decodeLines(row.lines).reverse();
+    if (lines.length === 0) return [this.add({ name: placeName(row), module: row.path, kind, file: '', line: 0, isGuess })];
+    return lines.map(({ fn, line }) => {
+      const text = this.texts.get(fn);
+      return this.add({ name: text?.name || placeName(row), module: row.path, kind, file: text?.file ?? '', line, isGuess });
+    });
+  }
+
+  private add(info: FunctionInfo): number {
+    const key = `${info.name}\0${info.module}`;
+    let id = this.ids.get(key);
+    if (id === undefined) {
+      id = this.functions.length;
+      this.ids.set(key, id);
+      this.functions.push(info);
+    }
+    return id;
+  }
+}
+
+/** "libc.so.6+0x1234": a frame without a name still says where it is. */
+function placeName({ path, address }: { path: string; address: bigint }): string {
+  return `${path.slice(path.lastIndexOf('/') + 1)}+0x${BigInt.asUintN(64, address).toString(16)}`;
+}

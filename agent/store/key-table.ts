@@ -1,0 +1,65 @@
+/** Tables that give a number to a text or a tuple: modules, functions, threads, profile types, metrics, operations. */
+
+import type Database from 'better-sqlite3';
+import { GenerationMap } from '../lib/generation-map.ts';
+
+type Value = string | number;
+
+export interface KeyTableOptions {
+  readonly table: string;
+  readonly columns: readonly string[];
+  /** Ids remembered in memory; others are looked up in the table's unique index. */
+  readonly cacheLimit: number;
+  /** New rows held until the next commit; beyond it id() gives 0. */
+  readonly pendingLimit: number;
+}
+
+/** Insert-only; ids are given out in memory by the one writer, so nothing waits for the disk. */
+export class KeyTable {
+  private readonly cache: GenerationMap<Value, number>;
+  private pending = new Map<Value, { id: number; values: readonly Value[] }>();
+  private readonly select: Database.Statement;
+  private readonly insert: Database.Statement;
+  private readonly pendingLimit: number;
+  private nextId: number;
+
+  constructor(database: Database.Database, { table, columns, cacheLimit, pendingLimit }: KeyTableOptions) {
+    this.cache = new GenerationMap(cacheLimit);
+    this.pendingLimit = pendingLimit;
+    this.select = database
+      .prepare(`SELECT id FROM ${table} WHERE ${columns.map(column => `${column} = ?`).join(' AND ')}`)
+      .pluck();
+    this.insert = database.prepare(
+      `INSERT INTO ${table} (id, ${columns.join(', ')}) VALUES (?, ${columns.map(() => '?').join(', ')})`,
+    );
+    this.nextId = ((database.prepare(`SELECT max(id) FROM ${table}`).pluck().get() as number | null) ?? 0) + 1;
+  }
+
+  /** The id of the row with these values, made if there is none; 0 when too many new rows wait for a commit. */
+  id(...values: readonly Value[]): number {
+    const key = values.length === 1 ? (values[0] as Value) : values.join('\0');
+    const known = this.cache.get(key) ?? this.pending.get(key)?.id ?? (this.select.get(...values) as number | undefined);
+    if (known !== undefined) {
+      this.cache.set(key, known);
+      return known;
+    }
+    if (this.pending.size >= this.pendingLimit) return 0;
+    const id = this.nextId++;
+    this.pending.set(key, { id, values });
+    return id;
+  }
+
+  write(): void {
+    for (const { id, values } of this.pending.values()) this.insert.run(id, ...values);
+  }
+
+  committed(): void {
+    for (const [key, { id }] of this.pending) this.cache.set(key, id);
+    this.pending.clear();
+  }
+
+  /** Forgets what is in the table, after rows were deleted from it. */
+  forget(): void {
+    this.cache.clear();
+  }
+}

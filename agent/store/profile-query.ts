@@ -1,0 +1,110 @@
+/** Flame graphs: sums the samples of a range by stack, and merges them into one call tree, pruned and sorted. */
+
+import type Database from 'better-sqlite3';
+import { compileSeriesFilter, type SeriesTest } from './entity-filter.ts';
+import type { ProfileQuery, ProfileResult } from './rows.ts';
+import { addSamples, type SampleSums } from './sample-blob.ts';
+import type { SeriesIndex } from './series-index.ts';
+import type { StackTrie } from './stack-trie.ts';
+import { planTimes, readMarks, type TimePiece, type TimePlan } from './time-plan.ts';
+import { layOutTree, type TreeColumns } from './tree-layout.ts';
+
+export interface SampleRowRead {
+  series: number;
+  samples: number;
+  value: number;
+  data: Buffer;
+}
+
+/** A ProfileResult whose columns are still typed arrays: what JSON is written from. */
+export type ProfileColumns = Omit<ProfileResult, 'parent' | 'fn' | 'self' | 'functions'> & TreeColumns;
+
+/** Nanoseconds for types measured in time; other types name their own unit here when they come. */
+export function unitOf(_type: string): string {
+  return 'nanoseconds';
+}
+
+export class ProfileReader {
+  private readonly database: Database.Database;
+  private readonly series: SeriesIndex;
+  readonly stacks: StackTrie;
+  private readonly selectType: Database.Statement;
+  private readonly selectSecond: Database.Statement;
+  private readonly selectMinute: Database.Statement;
+  private readonly selectLost: Database.Statement;
+
+  constructor(database: Database.Database, series: SeriesIndex, stacks: StackTrie) {
+    this.database = database;
+    this.series = series;
+    this.stacks = stacks;
+    const columns = 'SELECT series, samples, value, data FROM';
+    this.selectType = database.prepare('SELECT id FROM profile_type WHERE name = ?').pluck();
+    this.selectSecond = database.prepare(`${columns} sample_second WHERE type = ? AND time >= ? AND time < ?`);
+    this.selectMinute = database.prepare(`${columns} sample_minute WHERE type = ? AND time >= ? AND time < ?`);
+    this.selectLost = database
+      .prepare(
+        `SELECT coalesce(sum(count), 0) FROM ledger WHERE time >= ? AND time < ? AND source = ? AND stage LIKE 'lost:%'
+         AND stage NOT IN ('lost:filtered', 'lost:below_min', 'lost:no_entry')`,
+      )
+      .pluck();
+  }
+
+  profile(query: ProfileQuery): ProfileColumns {
+    const test = compileSeriesFilter(query.filter);
+    this.stacks.load();
+    const plan = planTimes(query, readMarks(this.database));
+    const sums = this.newSums();
+    let samples = 0;
+    this.eachRow(query.type, plan, query.filter.trim() === '' ? undefined : test, row => {
+      addSamples(row.data, row.samples, row.value, sums);
+      samples += row.samples;
+    });
+    const { fromMs, toMs } = plan;
+    const tree = this.mergeTree(sums, query.minShare);
+    const unit = unitOf(query.type);
+    return { fromMs, toMs, type: query.type, unit, samples, incomplete: {}, lost: this.lost(query.type, plan), ...tree };
+  }
+
+  newSums(): SampleSums {
+    const { base, size } = this.stacks;
+    return { base, counts: new Float64Array(size), values: new Float64Array(size) };
+  }
+
+  lost(type: string, { fromMs, toMs }: TimePlan): number {
+    return this.selectLost.get(Math.floor(fromMs / 60_000), Math.ceil(toMs / 60_000), type) as number;
+  }
+
+  /** Calls `use` for every stored row of a type in a range that passes the filter. */
+  eachRow(type: string, plan: TimePlan, test: SeriesTest | undefined, use: (row: SampleRowRead, piece: TimePiece) => void): void {
+    const typeId = this.selectType.get(type) as number | undefined;
+    if (typeId === undefined) return;
+    const isWanted = test === undefined ? () => true : this.series.tester(test);
+    for (const piece of plan.pieces) {
+      const select = piece.isMinute ? this.selectMinute : this.selectSecond;
+      for (const row of select.iterate(typeId, piece.from, piece.to) as IterableIterator<SampleRowRead>) {
+        if (isWanted(row.series)) use(row, piece);
+      }
+    }
+  }
+
+  private mergeTree(sums: SampleSums, minShare: number): TreeColumns & { total: number } {
+    const { merged, mergedNodes, size } = this.stacks;
+    const self = new Float64Array(merged.nodes);
+    for (let index = 0; index < size; index += 1) {
+      const value = sums.values[index] as number;
+      if (value === 0) continue;
+      const node = mergedNodes[index] as number;
+      self[node] = (self[node] as number) + value;
+    }
+    const totals = self.slice();
+    for (let node = merged.nodes - 1; node > 0; node -= 1) {
+      const total = totals[node] as number;
+      if (total === 0) continue;
+      const parent = merged.parents[node] as number;
+      totals[parent] = (totals[parent] as number) + total;
+    }
+    const total = totals[0] as number;
+    const tree = layOutTree(this.stacks, { self, totals, threshold: minShare * total });
+    return { total, ...tree };
+  }
+}
