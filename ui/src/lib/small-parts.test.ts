@@ -1,0 +1,117 @@
+/** Series, ticks, attributes, settings, operations and balances: small rules with sharp edges. */
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { attributeUnit, groupAttributes } from './attribute-groups.ts';
+import { balanceParts, storeFullMs } from './ledger-balance.ts';
+import { percentile, sumOperations } from './operation-sums.ts';
+import { chartData, sumAt } from './series.ts';
+import { parseSetting, settingText } from './setting-value.ts';
+import { lossOf } from './source-loss.ts';
+import { cachedMeasure } from './text-measure.ts';
+import { lengthTicks, timeTicks } from './time-ticks.ts';
+
+test('stacked series keep gaps where nothing was measured', () => {
+  const groups = [
+    { label: 'a', values: [1, null, null] },
+    { label: 'b', values: [2, 3, null] },
+  ];
+  const data = chartData({ name: 'x', unit: '', stepMs: 1000, fromMs: 1500, toMs: 4000, groups }, true);
+  deepEqual(data.times, [1, 2, 3]);
+  deepEqual(data.drawn, [
+    [1, 0, null],
+    [3, 3, null],
+  ]);
+  deepEqual(
+    [0, 1, 2].map(i => sumAt(data, i)),
+    [3, 3, null],
+  );
+  deepEqual(chartData({ name: 'x', unit: '', stepMs: 1000, fromMs: 0, toMs: 1, groups: [] }, true).times, []);
+});
+
+test('ticks are round and few', () => {
+  deepEqual(lengthTicks(1000, 5), [0, 200, 400, 600, 800, 1000]);
+  deepEqual(lengthTicks(0, 5), [0]);
+  const ticks = timeTicks(1_700_000_000_123, 1_700_000_060_000, 6);
+  ok(ticks.length <= 6 && ticks.length >= 3);
+  ok(ticks.every(at => at % 10_000 === 0));
+});
+
+test('attributes by convention, the rest last', () => {
+  const groups = groupAttributes({ 'file.path': '/x', zzz: 1, 'thread.id': 2, 'url.path': '/', 'http.request.method': 'GET' });
+  deepEqual(
+    groups.map(group => [group.title, group.entries.map(entry => entry.key)]),
+    [
+      ['HTTP', ['http.request.method', 'url.path']],
+      ['File', ['file.path']],
+      ['Process', ['thread.id']],
+      ['Other', ['zzz']],
+    ],
+  );
+  deepEqual(['file.size', 'http.request.body.size', 'x.wait_ns', 'fd'].map(attributeUnit), [
+    'bytes',
+    'bytes',
+    'nanoseconds',
+    undefined,
+  ]);
+});
+
+test('settings are checked against their specification', () => {
+  const hz = { key: 'hz', kind: 'number', unit: 'Hz', help: '', default: 99, min: 1, max: 999 } as const;
+  deepEqual(parseSetting(hz, ' 49 '), { value: 49 });
+  for (const bad of ['', 'x', '0', '1000', 'Infinity']) ok('problem' in parseSetting(hz, bad), bad);
+  const list = { key: 'targets', kind: 'list', unit: '', help: '', default: [] } as const;
+  deepEqual(parseSetting(list, ' kernel:a\n\n kernel:b '), { value: ['kernel:a', 'kernel:b'] });
+  equal(settingText(['a', 'b']), 'a\nb');
+  const duration = { key: 'minimum', kind: 'duration', unit: 'ns', help: '', default: 0 } as const;
+  deepEqual(parseSetting(duration, '5ms'), { value: '5ms' });
+  deepEqual(parseSetting(duration, '500'), { value: 500 });
+  ok('problem' in parseSetting(duration, '5 parsecs'));
+});
+
+test('operations are summed and percentiles lie inside their bucket', () => {
+  const row = { source: 'file', operation: 'read', timeMs: 0, calls: 2, errors: 1, bytes: 3, totalNs: 4, buckets: [0, 2] };
+  deepEqual(sumOperations([row, row]), [
+    { source: 'file', operation: 'read', calls: 4, errors: 2, bytes: 6, totalNs: 8, buckets: [0, 4] },
+  ]);
+  const p50 = percentile([0, 0, 10, 0], 0.5);
+  ok(p50 > 4 && p50 < 8);
+  equal(percentile([], 0.5), 0);
+  equal(percentile([0, 0, 0, 1], 1), 16);
+});
+
+test('what is unexplained is never too thin to be seen', () => {
+  const line = { source: 'x', seen: 1e9, stored: 1e9 - 1, inFlight: 0, lost: [], unexplained: 1 };
+  const parts = balanceParts(line);
+  ok((parts.find(part => part.name === 'unexplained')?.share ?? 0) >= 0.02);
+  deepEqual(balanceParts({ ...line, stored: 1e9, unexplained: 0 }), [{ name: 'stored', share: 1 }]);
+});
+
+test('the day on which the store is full', () => {
+  const store = {
+    path: '',
+    bytes: 100,
+    limitBytes: 1100,
+    oldestMs: 0,
+    growthBytesPerHour: 10,
+    state: 'ok',
+    message: '',
+  } as const;
+  equal(storeFullMs(store, 0), 100 * 3_600_000);
+  equal(storeFullMs({ ...store, growthBytesPerHour: 0 }, 0), undefined);
+});
+
+test('only losses are losses', () => {
+  equal(lossOf({ seen: 100, emitted: 90, below_minimum: 5, buffer_full: 3, unreadable: 2 }), 5);
+});
+
+test('letters are measured once, and a text is the sum of them', () => {
+  let calls = 0;
+  const measure = cachedMeasure(text => {
+    calls += 1;
+    return text.length * 7;
+  });
+  equal(measure('abab…'), 35);
+  equal(measure('ba…'), 21);
+  equal(calls, 3);
+});

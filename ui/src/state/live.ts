@@ -1,0 +1,88 @@
+/**
+ * What the agent tells once a second over its WebSocket, and when views should fetch again: the store has changed, the range ends now,
+ * nobody holds the pointer down, pauses or looks away.
+ */
+
+import { computed, effect, type ReadonlySignal, signal } from '@preact/signals';
+import type { LiveMessage, SourceState, StatusResponse } from '../../../agent/server/api.ts';
+import { liveIntervalMs, resolveRange } from '../lib/time-range.ts';
+import { isRangeLive, rangeFrom, rangeTo } from './address.ts';
+
+const message = signal<LiveMessage | undefined>(undefined);
+const connected = signal(false);
+const tick = signal(0);
+
+export const status: ReadonlySignal<StatusResponse | undefined> = computed(() => message.value?.status);
+export const sources: ReadonlySignal<SourceState[] | undefined> = computed(() => message.value?.sources);
+export const isConnected: ReadonlySignal<boolean> = connected;
+/** Grows when views that follow the present should fetch again. */
+export const liveTick: ReadonlySignal<number> = tick;
+export const isPaused = signal(false);
+const isPointerDown = signal(false);
+const isHidden = signal(document.visibilityState === 'hidden');
+
+export const isFollowing: ReadonlySignal<boolean> = computed(() => isRangeLive.value && !isPaused.value);
+
+let seenVersion = -1;
+let lastTickMs = 0;
+let retryMs = 500;
+
+/** The agent's clock where it is known: the browser's may be wrong, and ranges are the agent's. */
+export function agentNowMs(): number {
+  return Date.now() + clockOffsetMs;
+}
+let clockOffsetMs = 0;
+
+export function startLive(): void {
+  window.addEventListener('pointerdown', () => {
+    isPointerDown.value = true;
+  });
+  for (const name of ['pointerup', 'pointercancel', 'blur']) {
+    window.addEventListener(name, () => {
+      isPointerDown.value = false;
+    });
+  }
+  document.addEventListener('visibilitychange', () => {
+    isHidden.value = document.visibilityState === 'hidden';
+  });
+  effect(() => {
+    // After a pause the present is shown at once, not with the next message.
+    if (isFollowing.value && !isPointerDown.value && !isHidden.value) advance();
+  });
+  connect();
+}
+
+function connect(): void {
+  const scheme = window.location.protocol === 'https:' ? 'wss:' : 'ws:';
+  const socket = new WebSocket(`${scheme}//${window.location.host}/api/v1/live`);
+  socket.onopen = () => {
+    connected.value = true;
+    retryMs = 500;
+  };
+  socket.onmessage = event => {
+    const next = JSON.parse(String(event.data)) as LiveMessage;
+    clockOffsetMs = next.nowMs - Date.now();
+    message.value = next;
+    advance();
+  };
+  socket.onclose = () => {
+    connected.value = false;
+    // The agent may have been restarted: its versions begin again.
+    seenVersion = -1;
+    window.setTimeout(connect, retryMs);
+    retryMs = Math.min(retryMs * 2, 8000);
+  };
+}
+
+function advance(): void {
+  const latest = message.peek();
+  if (latest === undefined || latest.storeVersion === seenVersion) return;
+  if (!isFollowing.peek() || isPointerDown.peek() || isHidden.peek()) return;
+  const nowMs = Date.now();
+  // A message may come a little early; a whole second of waiting for it would halve the rate.
+  const waitMs = liveIntervalMs(resolveRange(rangeFrom.peek(), rangeTo.peek(), nowMs)) - 100;
+  if (nowMs - lastTickMs < waitMs) return;
+  seenVersion = latest.storeVersion;
+  lastTickMs = nowMs;
+  tick.value = tick.peek() + 1;
+}

@@ -1,0 +1,136 @@
+/** What the flame page shows and how: profile type, view, search, focus and hidden functions, downloads. */
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { apiUrl } from '../state/api.ts';
+import { changeFlame, type FlameState } from '../state/flame-state.ts';
+import { useKeys } from '../state/keys.ts';
+import type { FlamePicture } from '../worker/flame-protocol.ts';
+import { Segmented } from './parts.tsx';
+
+/** In the order of the keys 1-9. */
+export const profileTypes: readonly { id: string; title: string }[] = [{ id: 'cpu', title: 'CPU' }];
+
+const downloads: readonly { format: string; title: string; hint: string }[] = [
+  { format: 'pprof', title: 'pprof', hint: 'For go tool pprof and others' },
+  { format: 'folded', title: 'folded', hint: 'One stack a line, for flamegraph.pl and others' },
+  { format: 'speedscope', title: 'speedscope', hint: 'For speedscope.app' },
+];
+
+export interface FlameToolbarProps {
+  state: FlameState;
+  query: { type: string; from: string; to: string; filter: string };
+  picture: FlamePicture | undefined;
+}
+
+export function FlameToolbar({ state, query }: FlameToolbarProps) {
+  useKeys(
+    profileTypes.map((type, i) => ({
+      key: String(i + 1),
+      help: `Profile of ${type.title}`,
+      run: () => changeFlame({ type: type.id, zoom: '' }),
+    })),
+  );
+  return (
+    <div class="toolbar">
+      <Segmented
+        label="Profile type"
+        options={profileTypes.map((type, i) => ({ value: type.id, title: type.title, hint: String(i + 1) }))}
+        value={state.type}
+        onChange={type => changeFlame({ type, zoom: '' })}
+      />
+      <Segmented
+        label="View"
+        options={[
+          { value: 'flame', title: 'Flame', hint: 'Root at the bottom (i)' },
+          { value: 'icicle', title: 'Icicle', hint: 'Root at the top (i)' },
+          { value: 'sandwich', title: 'Sandwich', hint: 'Callers and callees of one function' },
+        ]}
+        value={state.view}
+        onChange={view => changeFlame({ view })}
+      />
+      <button
+        type="button"
+        class="toggle"
+        aria-pressed={state.hasTable || state.view === 'sandwich'}
+        onClick={() => changeFlame({ hasTable: !state.hasTable })}
+        title="Table of functions (t)"
+        data-testid="toggle-table"
+      >
+        Table
+      </button>
+      <SearchBox search={state.search} />
+      <Chips state={state} />
+      <span class="grow" />
+      <span class="row dim downloads">
+        Download
+        {downloads.map(({ format, title, hint }) => (
+          <a
+            key={format}
+            href={apiUrl('profile', { ...query, minShare: 0, format })}
+            download
+            title={hint}
+            data-testid={`download-${format}`}
+          >
+            {title}
+          </a>
+        ))}
+      </span>
+    </div>
+  );
+}
+
+function SearchBox({ search }: { search: string }) {
+  const input = useRef<HTMLInputElement>(null);
+  const [text, setText] = useState(search);
+  useEffect(() => setText(search), [search]);
+  useKeys([{ key: '/', help: 'Search the graph', run: () => input.current?.select() }]);
+  return (
+    <div class="search">
+      <input
+        ref={input}
+        type="search"
+        aria-label="Search functions"
+        placeholder="search functions (regex)"
+        value={text}
+        spellcheck={false}
+        onInput={event => {
+          setText(event.currentTarget.value);
+          changeFlame({ search: event.currentTarget.value }, 'replace');
+        }}
+        onKeyDown={event => {
+          if (event.key === 'Escape' || event.key === 'Enter') event.currentTarget.blur();
+          if (event.key === 'Escape') changeFlame({ search: '' }, 'replace');
+        }}
+        data-testid="search"
+      />
+      {text === '' && <kbd>/</kbd>}
+    </div>
+  );
+}
+
+/** What is left out of the picture stays in sight, each with a way to take it back. */
+function Chips({ state }: { state: FlameState }) {
+  return (
+    <span class="chips">
+      {state.focus !== '' && <Chip title={`only through ${state.focus}`} remove={() => changeFlame({ focus: '' })} />}
+      {state.hidden.map(name => (
+        <Chip
+          key={name}
+          title={`without ${name}`}
+          remove={() => changeFlame({ hidden: state.hidden.filter(other => other !== name) })}
+        />
+      ))}
+    </span>
+  );
+}
+
+function Chip({ title, remove }: { title: string; remove: () => void }) {
+  return (
+    <span class="chip" title={title}>
+      <span>{title}</span>
+      <button type="button" aria-label={`Remove: ${title}`} onClick={remove}>
+        ×
+      </button>
+    </span>
+  );
+}
