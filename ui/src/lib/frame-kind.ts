@@ -45,7 +45,7 @@ const inks: Readonly<Record<Theme, Rgb>> = { dark: [240, 242, 245], light: [20, 
 /** How much of the hue is in a frame's fill; functions differ a little around it so that neighbours can be told apart. */
 const strength: Readonly<Record<Theme, number>> = { dark: 0.5, light: 0.46 };
 /** Kinds whose hue would be too bright or too loud at full strength. */
-const fillShares: Readonly<Partial<Record<ShownKind, number>>> = { all: 0.55, unresolved: 0.55, v8js: 0.76 };
+const fillShares: Readonly<Partial<Record<ShownKind, number>>> = { all: 0.55, unresolved: 0.55, v8js: 0.7 };
 const shades = 5;
 const shadeStep = 0.035;
 

@@ -36,7 +36,8 @@ test('the scope goes first, the function is cut last', () => {
   deepEqual(fitName(name, 14, width), { scope: '…conn).', base: 'serve' });
   deepEqual(fitName(name, 6, width), { scope: '…', base: 'serve' });
   equal(fitName(name, 5, width).base, 'serve');
-  equal(fitName('handleOrderRequest', 12, width).base, 'hand…Request');
+  equal(fitName('handleOrderRequest', 16, width).base, 'handleOr…Request');
+  equal(fitName('handleOrderRequest', 12, width).base, 'handleOrder…');
 });
 
 test('a cut text always fits, keeps its ends, and ends with a whole word', () => {
