@@ -1,7 +1,8 @@
 /** What the commands ask of the agent's own entry points, which they import only when they run. */
 
 import type { Config } from '../config/index.ts';
-import type { ProfileResult, SpanDetail } from '../store/rows.ts';
+import type { FullProfile } from '../store/full-profile.ts';
+import type { SpanDetail } from '../store/rows.ts';
 
 /** agent/main.ts: runs until a signal ends it; gives the exit code. */
 export type RunAgent = (config: Config) => Promise<number>;
@@ -25,7 +26,7 @@ export interface RecordProgress {
 }
 
 /** agent/record.ts. `onProgress` is called about four times a second. */
-export type RecordProfile = (options: RecordOptions, onProgress: (progress: RecordProgress) => void) => Promise<ProfileResult>;
+export type RecordProfile = (options: RecordOptions, onProgress: (progress: RecordProgress) => void) => Promise<FullProfile>;
 
 export interface TraceOptions {
   /** "kernel:do_sys_openat2", "uprobe:/path/bin:symbol", globs allowed. */

@@ -3,7 +3,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatDuration, formatSize } from '../lib/units.ts';
-import type { ProfileResult } from '../store/rows.ts';
+import type { FullProfile } from '../store/full-profile.ts';
 import { type Command, CommandError, exitDone, UsageError } from './command.ts';
 import type { RecordProfile } from './contracts.ts';
 import { parseCommandLine } from './flags.ts';
@@ -119,7 +119,7 @@ function requireProcess(pid: number): void {
   }
 }
 
-async function encode(format: OutputFormat, profile: ProfileResult): Promise<Buffer> {
+async function encode(format: OutputFormat, profile: FullProfile): Promise<Buffer> {
   switch (format) {
     case 'pprof':
       return (await import('../export/pprof.ts')).pprofFile(profile);
@@ -149,7 +149,7 @@ function writeProfile({ path }: OutputFile, content: Buffer): string {
   return `${path} (${formatSize(content.length)})`;
 }
 
-function summary(profile: ProfileResult, written: readonly string[]): string {
+function summary(profile: FullProfile, written: readonly string[]): string {
   const { samples, total, lost } = profile;
   const hint = samples === 0 ? '; nothing that was asked for used a CPU in that time' : '';
   return `${samples} samples, ${formatDuration(total)} of CPU time, ${lost} lost${hint}\nwrote ${written.join(', ')}\n`;

@@ -100,7 +100,7 @@ test('the standard OpenTelemetry variables are read in their own units and forms
 test('a standard variable that cannot be read is ignored with a warning, as the specification asks', () => {
   const config = load({ environment: { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' } });
   assert.equal(config.otlpProtocol, 'http/protobuf');
-  assert.match(config.warnings[0] ?? '', /OTEL_EXPORTER_OTLP_PROTOCOL: .*must be one of http\/protobuf, grpc.*ignored/);
+  assert.match(config.warnings[0] ?? '', /OTEL_EXPORTER_OTLP_PROTOCOL must be one of http\/protobuf, grpc.*ignored/);
 });
 
 test('sources are set from every layer, each setting in its own unit', () => {
@@ -145,7 +145,7 @@ test('broken YAML, repeated keys and a file that is no configuration are told wi
 
 test('absurd values are refused with the bound', () => {
   const refused: readonly [string, string, RegExp][] = [
-    ['listen', '127.0.0.1', /--listen: must be HOST:PORT/],
+    ['listen', '127.0.0.1', /--listen must be HOST:PORT/],
     ['listen', '127.0.0.1:99999', /port above 65535/],
     ['listen', ':7575', /must be HOST:PORT/],
     ['retention.age', '99999d', /at most 3650 d/],
@@ -164,7 +164,7 @@ test('absurd values are refused with the bound', () => {
 
 test('a short token is refused without being repeated', () => {
   const [problem = ''] = problems({ flags: { token: 'hunter2' } });
-  assert.match(problem, /^--token: is too short: .*openssl rand/);
+  assert.match(problem, /^--token is too short: .*openssl rand/);
   assert.doesNotMatch(problem, /hunter2/);
 });
 

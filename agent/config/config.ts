@@ -122,7 +122,8 @@ class ConfigBuilder {
       this.origins[name] = origin;
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
-      this.problems.push(`${place}: ${place.includes(name) ? '' : `${name} `}${error.message}`);
+      // A flag or variable names its key itself; a line of a file does not.
+      this.problems.push(`${place}${/:\d+$/.test(place) ? `: ${name}` : ''} ${error.message}`);
     }
   }
 
