@@ -3,6 +3,7 @@
 import type Database from 'better-sqlite3';
 import { openForReading } from './database.ts';
 import { EntityReader } from './entity-query.ts';
+import { type FullProfile, FullProfileReader } from './full-profile.ts';
 import { JsonWriter } from './json-writer.ts';
 import { LedgerReader } from './ledger-query.ts';
 import { type ProfileColumns, ProfileReader } from './profile-query.ts';
@@ -38,7 +39,9 @@ export class SqliteStoreReader implements StoreReader {
   private readonly path: string;
   private readonly database: Database.Database;
   private readonly seriesIndex: SeriesIndex;
+  private readonly stacks: StackTrie;
   private readonly profiles: ProfileReader;
+  private readonly fullProfiles: FullProfileReader;
   private readonly seriesReader: SeriesReader;
   private readonly spanReader: SpanReader;
   private readonly entities: EntityReader;
@@ -48,9 +51,11 @@ export class SqliteStoreReader implements StoreReader {
     this.path = path;
     this.database = openForReading(path);
     this.seriesIndex = new SeriesIndex(this.database);
-    const stacks = new StackTrie(this.database);
+    this.stacks = new StackTrie(this.database);
+    const { stacks } = this;
     const scan = new SpanScan(this.database, this.seriesIndex);
     this.profiles = new ProfileReader(this.database, this.seriesIndex, stacks);
+    this.fullProfiles = new FullProfileReader(this.database, this.profiles, this.seriesIndex);
     this.seriesReader = new SeriesReader(this.database, this.seriesIndex, scan);
     this.spanReader = new SpanReader(this.database, { scan, series: this.seriesIndex, stacks });
     this.entities = new EntityReader(this.database, this.seriesIndex, scan);
@@ -74,6 +79,16 @@ export class SqliteStoreReader implements StoreReader {
         isGuess: functions.map(info => info.isGuess),
       },
     };
+  }
+
+  /** The profile with its addresses and threads, for exports. Nothing is pruned: minShare does not matter. */
+  fullProfile(query: ProfileQuery): FullProfile {
+    return this.ask(() => this.fullProfiles.profile(checkRange(query)));
+  }
+
+  /** Reads stacks and names ahead of the first query. */
+  warm(): void {
+    this.ask(() => this.stacks.load());
   }
 
   /** What JSON.stringify(profile(query)) gives, in a fraction of its time. */

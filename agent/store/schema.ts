@@ -49,8 +49,9 @@ const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX sample_minute_sum ON sample_minute (type, time, series, samples, value);
 
+  -- Cursors of exporters count by segment, so an id is never given out twice.
   CREATE TABLE span_segment (
-    id INTEGER PRIMARY KEY, min_start_ms INTEGER NOT NULL, max_start_ms INTEGER NOT NULL, spans INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, min_start_ms INTEGER NOT NULL, max_start_ms INTEGER NOT NULL, spans INTEGER NOT NULL,
     errors INTEGER NOT NULL, min_duration INTEGER NOT NULL, max_duration INTEGER NOT NULL, bytes INTEGER NOT NULL
   );
   CREATE INDEX span_segment_time ON span_segment (max_start_ms, min_start_ms, id, spans, errors, min_duration, max_duration);

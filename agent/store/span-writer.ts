@@ -36,7 +36,10 @@ export class SpanWriter {
       cold: database.prepare('INSERT OR REPLACE INTO span_cold (id, data) VALUES (?, ?)'),
       trace: database.prepare('INSERT OR REPLACE INTO span_trace (id, bloom) VALUES (?, ?)'),
     };
-    this.nextId = ((database.prepare('SELECT max(id) FROM span_segment').pluck().get() as number | null) ?? 0) + 1;
+    const last = database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'span_segment'").pluck().get() as
+      | number
+      | undefined;
+    this.nextId = (last ?? 0) + 1;
   }
 
   /** False when there is no room; the span is counted in `dropped` then. */
