@@ -1,0 +1,134 @@
+/** The agent's metrics: rate, errors and duration of the functions it watches, the ledger, its own cost. For OTLP and Prometheus. */
+
+import type { Metric, MetricSnapshot } from './export/metric-snapshot.ts';
+import type { PipelineTotals } from './pipeline.ts';
+import type { StatusResponse } from './server/api.ts';
+
+/** Powers of two from 1.024 us (2^10 ns) to 17 s (2^34 ns), in seconds: the kernel's histogram without its empty ends. */
+const firstPower = 10;
+const lastPower = 34;
+const durationBounds = Array.from({ length: lastPower - firstPower + 1 }, (_, i) => 2 ** (firstPower + i) / 1e9);
+
+export function metricSnapshot(totals: PipelineTotals, status: StatusResponse): MetricSnapshot {
+  return {
+    startMs: status.startedMs,
+    timeMs: status.nowMs,
+    metrics: [...functionMetrics(totals), ...ledgerMetrics(totals), ...costMetrics(status), ...exportMetrics(status)],
+  };
+}
+
+function functionMetrics({ operations }: PipelineTotals): Metric[] {
+  const labelsOf = (row: PipelineTotals['operations'][number]) => ({ source: row.source, operation: row.operation });
+  return [
+    {
+      name: 'hotspan.function.duration',
+      unit: 's',
+      help: 'Duration of all calls of the watched functions, those below the minimum latency included.',
+      type: 'histogram',
+      bounds: durationBounds,
+      points: operations.map(row => ({
+        labels: labelsOf(row),
+        value: { count: row.calls, sum: row.totalNs / 1e9, counts: boundCounts(row.buckets) },
+      })),
+    },
+    {
+      name: 'hotspan.function.errors',
+      unit: '{call}',
+      help: 'Calls of the watched functions that returned an error.',
+      type: 'counter',
+      points: operations.map(row => ({ labels: labelsOf(row), value: row.errors })),
+    },
+    {
+      name: 'hotspan.function.io',
+      unit: 'By',
+      help: 'Bytes that the watched functions moved.',
+      type: 'counter',
+      points: operations.map(row => ({ labels: labelsOf(row), value: row.bytes })),
+    },
+  ];
+}
+
+/** buckets[i] counts [2^i, 2^(i+1)) ns; a bound 2^n takes everything below it. */
+function boundCounts(buckets: readonly number[]): number[] {
+  const counts = new Array<number>(durationBounds.length + 1).fill(0);
+  for (const [power, count] of buckets.entries()) {
+    const index = Math.min(Math.max(power + 1 - firstPower, 0), durationBounds.length);
+    counts[index] = (counts[index] ?? 0) + count;
+  }
+  return counts;
+}
+
+function ledgerMetrics({ sources }: PipelineTotals): Metric[] {
+  const counter = (name: string, help: string, pick: (row: PipelineTotals['sources'][number]) => number): Metric => ({
+    name,
+    unit: '{event}',
+    help,
+    type: 'counter',
+    points: sources.map(row => ({ labels: { source: row.source }, value: pick(row) })),
+  });
+  return [
+    counter('hotspan.events.seen', 'Events that the kernel programs of a source saw.', row => row.seen),
+    counter('hotspan.events.stored', 'Events whose results were stored.', row => row.stored),
+    {
+      name: 'hotspan.events.lost',
+      unit: '{event}',
+      help: 'Events lost or left out, by reason.',
+      type: 'counter',
+      points: sources.flatMap(row =>
+        Object.entries(row.lost).map(([reason, value]) => ({ labels: { source: row.source, reason }, value })),
+      ),
+    },
+    {
+      name: 'hotspan.events.in_flight',
+      unit: '{event}',
+      help: 'Events on their way: calls not yet returned, records in buffers, stacks that wait for names.',
+      type: 'gauge',
+      points: sources.map(row => ({ labels: { source: row.source }, value: row.inFlight })),
+    },
+  ];
+}
+
+function costMetrics(status: StatusResponse): Metric[] {
+  const gauge = (name: string, unit: string, help: string, value: number): Metric => ({
+    name,
+    unit,
+    help,
+    type: 'gauge',
+    points: [{ labels: {}, value }],
+  });
+  return [
+    gauge('hotspan.agent.cpu', '1', 'Share of the host CPU that the agent uses, its kernel programs included.', status.cpuShare),
+    gauge('hotspan.agent.memory', 'By', 'Resident memory of the agent process.', status.rssBytes),
+    gauge('hotspan.agent.map_memory', 'By', 'Kernel memory of the BPF maps.', status.mapBytes),
+    gauge('hotspan.agent.buffer_memory', 'By', 'Kernel memory of the perf buffers.', status.bufferBytes),
+    gauge('hotspan.store.size', 'By', 'Size of the store on disk.', status.store.bytes),
+  ];
+}
+
+function exportMetrics({ exporters }: StatusResponse): Metric[] {
+  const points = (pick: (state: StatusResponse['exporters'][number]) => number) =>
+    exporters.map(state => ({ labels: { exporter: state.name }, value: pick(state) }));
+  return [
+    {
+      name: 'hotspan.export.queued',
+      unit: '{item}',
+      help: 'Items that wait to be exported.',
+      type: 'gauge',
+      points: points(state => state.queued),
+    },
+    {
+      name: 'hotspan.export.sent',
+      unit: '{item}',
+      help: 'Items that the collector took.',
+      type: 'counter',
+      points: points(state => state.sent),
+    },
+    {
+      name: 'hotspan.export.dropped',
+      unit: '{item}',
+      help: 'Items given up: refused, or older than the backlog holds.',
+      type: 'counter',
+      points: points(state => state.dropped),
+    },
+  ];
+}

@@ -1,0 +1,33 @@
+/** What the main thread and the pipeline worker say to each other. */
+
+import type { PipelineStatus, PipelineTotals } from './pipeline.ts';
+import type { SourceState, TargetCompletion } from './server/api.ts';
+import type { SourceSettings } from './sources/source.ts';
+
+export interface PipelineWorkerData {
+  readonly databasePath: string;
+  readonly objectDir: string;
+  readonly ownPid: number;
+  readonly bufferPages?: number;
+  readonly retention: { readonly maxBytes: number; readonly maxAgeMs: number };
+}
+
+/** Methods of the worker, as served over rpc. */
+export interface PipelineApi {
+  startSource(name: string, settings: SourceSettings): Promise<SourceState>;
+  stopSource(name: string): Promise<SourceState>;
+  updateSource(name: string, settings: SourceSettings): Promise<SourceState>;
+  sources(): SourceState[];
+  status(): PipelineStatus;
+  /** Counters for the metrics export. */
+  totals(): PipelineTotals;
+  completeTargets(text: string): TargetCompletion[];
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Sent by the worker unasked. */
+export interface PipelineNotice {
+  readonly notice: 'warning';
+  readonly message: string;
+}

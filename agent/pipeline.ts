@@ -1,0 +1,330 @@
+/**
+ * The pipeline: captured records into rows of the store, the ledger, metrics of the host and of the agent itself. Runs in its own
+ * worker thread (pipeline-worker.ts); everything it does for others goes through the methods here.
+ */
+
+import { loadavg } from 'node:os';
+import type { FrameInfo, NativeAddon } from './bpf/native.ts';
+import { Capture, type CaptureOutput, type LocationStack } from './capture.ts';
+import type { SourceName } from './events/index.ts';
+import { HostMeter } from './host-meter.ts';
+import { Clock } from './lib/clock.ts';
+import { OperationMeter } from './operation-meter.ts';
+import { ProcessTable } from './process-table.ts';
+import { ProgramMeter } from './program-meter.ts';
+import type { SourceState } from './server/api.ts';
+import { defaultsOf, kits } from './sources/index.ts';
+import type { Sample, SourceSettings, Span } from './sources/source.ts';
+import { SpanIds } from './span-ids.ts';
+import type { OperationRow, SpanRow, StoreWriter } from './store/rows.ts';
+
+export interface PipelineOptions {
+  readonly native: NativeAddon;
+  readonly store: StoreWriter;
+  readonly objectDir: string;
+  readonly ownPid: number;
+  readonly bufferPages?: number;
+  readonly warn: (message: string) => void;
+}
+
+/** Half a second: a kill -9 loses at most what came since the last commit, and a second is what was promised. */
+const flushIntervalMs = 500;
+const secondMs = 1000;
+const minuteMs = 60_000;
+
+export class Pipeline {
+  readonly capture: Capture;
+  private readonly store: StoreWriter;
+  private readonly options: PipelineOptions;
+  private readonly clock: Clock;
+  private readonly processes: ProcessTable;
+  private readonly programMeter: ProgramMeter;
+  private readonly operationMeter = new OperationMeter();
+  private readonly hostMeter = new HostMeter();
+  /** Store ids of the symbolizer's locations. */
+  private frameIds = new Uint32Array(1 << 14);
+  /** Recent (location stack -> store's stack id), so that a hot stack is interned once. */
+  private readonly stackIds = new Map<string, number>();
+  private readonly ids = new SpanIds();
+  private readonly failures = new Map<SourceName, string>();
+  private readonly settings = new Map<SourceName, SourceSettings>();
+  private readonly ledgerWritten = new Map<string, number>();
+  private readonly timers: NodeJS.Timeout[] = [];
+  private storeMessage = '';
+  private version = 0;
+
+  constructor(options: PipelineOptions) {
+    this.options = options;
+    this.store = options.store;
+    this.clock = new Clock(() => options.native.clockPair());
+    this.processes = new ProcessTable(options.store, this.clock);
+    const { native, objectDir, ownPid, bufferPages } = options;
+    const base = { native, objectDir, ownPid, output: this.output() };
+    this.capture = new Capture(bufferPages === undefined ? base : { ...base, bufferPages });
+    this.programMeter = new ProgramMeter(this.capture, native);
+  }
+
+  /** Starts the timers. Sources are started by startSource. */
+  begin(): void {
+    this.timers.push(
+      setInterval(() => this.flush(), flushIntervalMs),
+      setInterval(() => this.everySecond(), secondMs),
+      setInterval(() => this.store.retain(), minuteMs),
+    );
+  }
+
+  async startSource(name: SourceName, settings: SourceSettings): Promise<void> {
+    const merged = { ...defaultsOf(name), ...this.settings.get(name), ...settings };
+    try {
+      await this.capture.start(name, merged);
+      this.settings.set(name, merged);
+      this.failures.delete(name);
+    } catch (error) {
+      this.failures.set(name, error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  async stopSource(name: SourceName): Promise<void> {
+    await this.capture.stop(name);
+    this.failures.delete(name);
+  }
+
+  async updateSource(name: SourceName, settings: SourceSettings): Promise<void> {
+    const merged = { ...defaultsOf(name), ...this.settings.get(name), ...settings };
+    await this.capture.update(name, merged);
+    this.settings.set(name, merged);
+  }
+
+  sourceStates(): SourceState[] {
+    return (Object.keys(kits) as SourceName[]).map(name => this.sourceState(name));
+  }
+
+  sourceState(name: SourceName): SourceState {
+    const kit = kits[name];
+    const active = this.capture.running(name);
+    const failure = this.failures.get(name) ?? '';
+    const cost = this.programMeter.costOf(name);
+    const books = this.capture.books.get(name);
+    const reader = active === undefined ? undefined : this.capture.reader.stats(Object.keys(kits).indexOf(name));
+    return {
+      name,
+      title: kit.title,
+      state: active !== undefined ? 'running' : failure !== '' ? 'failed' : 'stopped',
+      message: failure,
+      settings: { ...(this.settings.get(name) ?? defaultsOf(name)) },
+      settingSpecs: kit.settings,
+      hooks: (active?.running.hooks ?? []).map(hook => ({
+        observes: hook.observes,
+        way: hook.way,
+        refused: hook.refused.map(refusal => ({ ...refusal })),
+      })),
+      programs: cost.programs,
+      hitsPerSecond: cost.hitsPerSecond,
+      nsPerHit: cost.nsPerHit,
+      cpuShare: cost.cpuShare,
+      mapBytes: active?.running.mapBytes() ?? 0,
+      bufferBytes: reader?.bufferBytes ?? 0,
+      counts:
+        books === undefined
+          ? {}
+          : { seen: books.seen(), stored: books.stored, inFlight: books.inFlight(), ...Object.fromEntries(books.lost()) },
+      startedMs: active?.startedMs ?? 0,
+    };
+  }
+
+  status(): PipelineStatus {
+    let lost = 0;
+    for (const books of this.capture.books.values()) {
+      for (const [reason, count] of books.lost()) if (!wantedByNoOne.has(reason)) lost += count;
+    }
+    const states = this.sourceStates();
+    const cpu = process.threadCpuUsage();
+    return {
+      version: this.version,
+      lost,
+      mapBytes: states.reduce((sum, state) => sum + state.mapBytes, 0),
+      bufferBytes: states.reduce((sum, state) => sum + state.bufferBytes, 0),
+      bpfCpuShare: states.reduce((sum, state) => sum + state.cpuShare, 0),
+      symbolizerBytes: this.capture.symbolizer.memory().bytes,
+      storeBytes: this.store.sizeBytes(),
+      storeMessage: this.storeMessage,
+      threadCpuMicros: cpu.user + cpu.system,
+      heapBytes: process.memoryUsage().heapTotal,
+      processes: this.processes.size,
+      clockSteps: this.clock.steps,
+    };
+  }
+
+  /** Counters since the start of the agent, for the metrics export. */
+  totals(): PipelineTotals {
+    this.capture.readCounters();
+    const sources = [...this.capture.books].map(([name, books]) => ({
+      source: name,
+      seen: books.seen(),
+      stored: books.stored,
+      inFlight: books.inFlight(),
+      lost: Object.fromEntries(books.lost()),
+    }));
+    return { sources, operations: this.operationMeter.totals() };
+  }
+
+  /** Hands what was seen so far to the store and commits it. */
+  async sync(): Promise<void> {
+    await this.capture.flush();
+    this.flush();
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.timers) clearInterval(timer);
+    for (const name of this.capture.runningNames()) await this.capture.stop(name);
+    await this.sync();
+    this.programMeter.close();
+    await this.capture.close();
+    this.store.close();
+  }
+
+  private output(): CaptureOutput {
+    return {
+      frame: info => this.frame(info),
+      sample: (_source, sample, stack) => this.sample(sample, stack),
+      span: (source, span, stack) => this.span(source, span, stack),
+      processStarted: process => this.processes.started(process),
+      processExited: exit => this.processes.exited(exit),
+    };
+  }
+
+  private frame(info: FrameInfo): void {
+    if (info.id >= this.frameIds.length) {
+      const grown = new Uint32Array(Math.max(this.frameIds.length * 2, info.id + 1));
+      grown.set(this.frameIds);
+      this.frameIds = grown;
+    }
+    this.frameIds[info.id] = this.store.frame(info);
+  }
+
+  private stackId(stack: LocationStack): number {
+    if (stack.length === 0) return 0;
+    const key = Buffer.from(stack.buffer, stack.byteOffset, stack.byteLength).toString('latin1');
+    let id = this.stackIds.get(key);
+    if (id === undefined) {
+      id = this.store.stack(stack.map(location => this.frameIds[location] ?? 0));
+      if (this.stackIds.size >= maxCachedStacks) this.stackIds.clear();
+      this.stackIds.set(key, id);
+    }
+    return id;
+  }
+
+  private sample(sample: Sample, stack: LocationStack): void {
+    this.store.sample({
+      profileType: sample.profileType,
+      timeMs: this.clock.unixMs(sample.timeNs),
+      processId: this.processes.idOf(sample.pid, sample.comm),
+      tid: sample.tid,
+      threadName: sample.comm,
+      stackId: this.stackId(stack),
+      count: 1,
+      value: sample.value,
+    });
+  }
+
+  private span(source: SourceName, span: Span, stack: LocationStack): void {
+    const { traceId, spanId, parentSpanId, attributes } = this.ids.of(span);
+    const row: SpanRow = {
+      traceId,
+      spanId,
+      parentSpanId,
+      source,
+      name: span.name,
+      startNs: this.clock.unixNs(span.startNs),
+      durationNs: span.durationNs,
+      kind: 1,
+      error: span.error,
+      processId: this.processes.idOf(span.pid, span.comm),
+      tid: span.tid,
+      threadName: span.comm,
+      stackId: this.stackId(stack),
+      attributes,
+    };
+    this.store.span(row);
+  }
+
+  private flush(): void {
+    try {
+      this.writeLedger();
+      this.store.flush();
+      this.version += 1;
+      this.storeMessage = '';
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (message !== this.storeMessage) this.options.warn(message);
+      this.storeMessage = message;
+    }
+  }
+
+  private everySecond(): void {
+    const nowMs = Date.now();
+    this.clock.follow();
+    this.capture.expire(this.clock.nowNs());
+    this.processes.expire(nowMs);
+    this.programMeter.tick(nowMs);
+    for (const name of this.capture.runningNames()) {
+      const sums = this.capture.running(name)?.running.sums() ?? [];
+      for (const row of this.operationMeter.take(name, sums, nowMs)) this.store.operation(row);
+    }
+    for (const row of this.hostMeter.take(nowMs, loadavg()[0] ?? 0)) this.store.metric(row);
+  }
+
+  /** Adds to the ledger what has changed in the books since the last time. */
+  private writeLedger(): void {
+    this.capture.readCounters();
+    const nowMs = Date.now();
+    for (const [name, books] of this.capture.books) {
+      this.ledgerEntry(name, 'seen', books.seen(), nowMs);
+      this.ledgerEntry(name, 'stored', books.stored, nowMs);
+      this.ledgerEntry(name, 'in_flight', books.inFlight(), nowMs);
+      for (const [reason, count] of books.lost()) this.ledgerEntry(name, `lost:${reason}`, count, nowMs);
+    }
+    for (const [table, count] of Object.entries(this.store.dropped()))
+      this.ledgerEntry('store', `dropped:${table}`, count, nowMs);
+  }
+
+  private ledgerEntry(source: string, stage: string, total: number, timeMs: number): void {
+    const key = `${source} ${stage}`;
+    const change = total - (this.ledgerWritten.get(key) ?? 0);
+    if (change === 0) return;
+    this.store.ledger(source, stage, change, timeMs);
+    this.ledgerWritten.set(key, total);
+  }
+}
+
+/** What the pipeline tells of itself, for the status of the whole agent. */
+export interface PipelineStatus {
+  /** Grows with each commit. */
+  version: number;
+  lost: number;
+  mapBytes: number;
+  bufferBytes: number;
+  bpfCpuShare: number;
+  symbolizerBytes: number;
+  storeBytes: number;
+  /** Why the store does not take rows now; '' when it does. */
+  storeMessage: string;
+  /** CPU time of the pipeline's thread since its start, and its JavaScript heap. */
+  threadCpuMicros: number;
+  heapBytes: number;
+  processes: number;
+  clockSteps: number;
+}
+
+/** Counters since the start of the agent. */
+export interface PipelineTotals {
+  sources: { source: string; seen: number; stored: number; inFlight: number; lost: Record<string, number> }[];
+  /** Per operation, over restarts of its source. */
+  operations: Omit<OperationRow, 'timeMs'>[];
+}
+
+const maxCachedStacks = 50_000;
+
+/** Not losses in a person's sense: nobody asked for them, and they are in the counts and histograms. */
+export const wantedByNoOne: ReadonlySet<string> = new Set(['filtered', 'below_min', 'no_entry']);

@@ -1,0 +1,88 @@
+/** `hotspan record`: a profile of some seconds, without a server. The same pipeline as the agent's, on a store of its own that is thrown away. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadAddon } from './bpf/addon.ts';
+import type { RecordOptions, RecordProgress } from './cli/contracts.ts';
+import { objectDir } from './paths.ts';
+import { Pipeline } from './pipeline.ts';
+import type { FullProfile } from './store/full-profile.ts';
+import { openStoreReader } from './store/reader.ts';
+import { openStoreWriter } from './store/writer.ts';
+
+const progressMs = 250;
+
+/** Records until the duration is over or the signal is aborted. Throws a BpfError where sampling cannot be attached. */
+export async function recordProfile(
+  options: RecordOptions,
+  onProgress: (progress: RecordProgress) => void,
+): Promise<FullProfile> {
+  const folder = mkdtempSync(join(tmpdir(), 'hotspan-record-'));
+  try {
+    const path = join(folder, 'record.db');
+    const range = await capture(path, options, onProgress);
+    const reader = openStoreReader(path);
+    try {
+      return reader.fullProfile({ ...range, type: options.event, filter: filterOf(options), minShare: 0 });
+    } finally {
+      reader.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function capture(
+  path: string,
+  options: RecordOptions,
+  onProgress: (progress: RecordProgress) => void,
+): Promise<{ fromMs: number; toMs: number }> {
+  const warnings: string[] = [];
+  const pipeline = new Pipeline({
+    native: loadAddon(),
+    store: openStoreWriter({ path }),
+    objectDir,
+    ownPid: process.pid,
+    warn: message => warnings.push(message),
+  });
+  try {
+    // Processes first: a sample's owner is then known when the sample comes.
+    await pipeline.startSource('exec', {});
+    await pipeline.startSource('cpu', { hz: options.frequencyHz });
+    pipeline.begin();
+    const fromMs = Date.now();
+    await elapse(options, elapsedMs => onProgress({ elapsedMs, ...counts(pipeline) }));
+    await pipeline.stopSource('cpu');
+    return { fromMs: fromMs - 1000, toMs: Date.now() + 1000 };
+  } finally {
+    await pipeline.close();
+    if (warnings.length > 0) process.stderr.write(`${warnings.join('\n')}\n`);
+  }
+}
+
+function counts(pipeline: Pipeline): { samples: number; lost: number } {
+  const books = pipeline.capture.books.get('cpu');
+  return { samples: books?.stored ?? 0, lost: pipeline.status().lost };
+}
+
+function filterOf({ pid, comm }: RecordOptions): string {
+  if (pid !== undefined) return `pid=${pid}`;
+  return comm === undefined ? '' : `process=${JSON.stringify(comm)}`;
+}
+
+/** Resolves when the time is over or the signal comes; ticks about four times a second. */
+function elapse({ durationMs, signal }: RecordOptions, onTick: (elapsedMs: number) => void): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise(resolve => {
+    const startMs = performance.now();
+    const timer = setInterval(() => onTick(performance.now() - startMs), progressMs);
+    const end = setTimeout(finish, durationMs);
+    signal.addEventListener('abort', finish, { once: true });
+    function finish(): void {
+      clearInterval(timer);
+      clearTimeout(end);
+      resolve();
+    }
+  });
+}

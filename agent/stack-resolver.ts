@@ -1,0 +1,105 @@
+/**
+ * Holds back what has a stack until every location in it has a name, so that the store gets each frame once and right. Names
+ * come from the symbolizer's own thread in a few milliseconds; what waits is bounded.
+ */
+
+import type { FrameInfo, NativeSymbolizer } from './bpf/native.ts';
+import type { StackBytes } from './sources/source.ts';
+
+/** More than this many waiting samples or spans means that names do not keep up; further ones are dropped and counted. */
+const maxWaiting = 65_536;
+
+interface Waiting {
+  readonly stack: Uint32Array;
+  readonly deliver: () => void;
+}
+
+export class StackResolver {
+  private readonly symbolizer: NativeSymbolizer;
+  private readonly output: { frame(info: FrameInfo): void };
+  /** Ids that have been described. Ids are given out from 1 upwards, so a bitmap serves. */
+  private named = new Uint8Array(1 << 14);
+  private readonly asked = new Set<number>();
+  private fresh: number[] = [];
+  private waiting: Waiting[] = [];
+  private describing: Promise<void> | undefined;
+
+  constructor(symbolizer: NativeSymbolizer, output: { frame(info: FrameInfo): void }) {
+    this.symbolizer = symbolizer;
+    this.output = output;
+  }
+
+  get pending(): number {
+    return this.waiting.length;
+  }
+
+  /** Locations of a raw stack, root first: user frames below, kernel frames on top. */
+  locate(pid: number, stack: StackBytes): Uint32Array {
+    const user = stack.user.length === 0 ? undefined : this.symbolizer.locate(pid, stack.user, false);
+    const kernel = stack.kernel.length === 0 ? undefined : this.symbolizer.locate(pid, stack.kernel, true);
+    const userDepth = user?.length ?? 0;
+    const kernelDepth = kernel?.length ?? 0;
+    const located = new Uint32Array(userDepth + kernelDepth);
+    for (let i = 0; i < userDepth; i += 1) located[i] = user?.[userDepth - 1 - i] ?? 0;
+    for (let i = 0; i < kernelDepth; i += 1) located[userDepth + i] = kernel?.[kernelDepth - 1 - i] ?? 0;
+    return located;
+  }
+
+  isNamed(stack: Uint32Array): boolean {
+    for (const id of stack) if (this.named[id] !== 1) return false;
+    return true;
+  }
+
+  /** Keeps a stack until its names are there. False when too many wait already. */
+  queue(stack: Uint32Array, deliver: () => void): boolean {
+    if (this.waiting.length >= maxWaiting) return false;
+    for (const id of stack) {
+      if (this.named[id] === 1 || this.asked.has(id)) continue;
+      this.asked.add(id);
+      this.fresh.push(id);
+    }
+    this.waiting.push({ stack, deliver });
+    return true;
+  }
+
+  /** Asks for the names of new locations, unless a question is under way; then they are asked for after it. */
+  describeSoon(): void {
+    if (this.describing !== undefined || this.fresh.length === 0) return;
+    this.describing = this.describe().finally(() => {
+      this.describing = undefined;
+      this.describeSoon();
+    });
+  }
+
+  /** Resolves when nothing waits any more. */
+  async settle(): Promise<void> {
+    this.describeSoon();
+    while (this.describing !== undefined) await this.describing;
+  }
+
+  private async describe(): Promise<void> {
+    const ids = Uint32Array.from(this.fresh);
+    this.fresh = [];
+    for (const info of await this.symbolizer.describe(ids)) {
+      this.markNamed(info.id);
+      this.output.frame(info);
+    }
+    // The symbolizer answers for every id that it gave out; one left out would keep its samples waiting for ever.
+    for (const id of ids) this.asked.delete(id);
+    const still: Waiting[] = [];
+    for (const entry of this.waiting) {
+      if (this.isNamed(entry.stack)) entry.deliver();
+      else still.push(entry);
+    }
+    this.waiting = still;
+  }
+
+  private markNamed(id: number): void {
+    if (id >= this.named.length) {
+      const grown = new Uint8Array(Math.max(this.named.length * 2, id + 1));
+      grown.set(this.named);
+      this.named = grown;
+    }
+    this.named[id] = 1;
+  }
+}
