@@ -10,6 +10,12 @@
 #include "proc-maps.h"
 
 namespace hotspan::symbols {
+namespace {
+
+// Enough to notice that names have come; which addresses they are does not matter.
+constexpr size_t maxUnnamed = 256;
+
+} // namespace
 
 Runtime runtimeOf(std::string_view executablePath) {
     std::string_view name = baseName(executablePath);
@@ -59,6 +65,14 @@ void JitCode::openLocked() {
     }
 }
 
+bool JitCode::update() {
+    bool isChanged = map_.update(fd_.get());
+    bytes_.store(map_.bytes(), std::memory_order_relaxed);
+    size_t before = unnamed_.size();
+    std::erase_if(unnamed_, [this](uint64_t address) { return map_.find(address).has_value(); });
+    return isChanged || unnamed_.size() < before;
+}
+
 JitCode::Name JitCode::find(uint64_t address) {
     std::lock_guard lock(mutex_);
     Name result;
@@ -66,12 +80,13 @@ JitCode::Name JitCode::find(uint64_t address) {
     uint64_t now = coarseNs();
     if (fd_ && (updatedNs_ == 0 || now - updatedNs_ >= 20 * nsPerMs)) {
         updatedNs_ = now;
-        result.isReplaced = map_.update(fd_.get());
-        bytes_.store(map_.bytes(), std::memory_order_relaxed);
+        result.isChanged = update();
     }
     result.hasPerfMap = map_.size() > 0;
     if (std::optional<std::string_view> name = map_.find(address)) {
         result.raw = std::string(*name);
+    } else if (unnamed_.size() < maxUnnamed) {
+        unnamed_.push_back(address);
     }
     return result;
 }
@@ -81,6 +96,7 @@ void JitCode::release() {
     isReleased_ = true;
     fd_.reset();
     map_ = PerfMap();
+    unnamed_ = {};
     bytes_.store(0, std::memory_order_relaxed);
 }
 

@@ -28,8 +28,9 @@ class JitCode {
 
     struct Name {
         std::optional<std::string> raw;
-        /** Since the last call other code took the place of some that had a name. */
-        bool isReplaced = false;
+        /** Since the last call code that was named before was replaced, or code that had no name got one: locate it
+         * anew. */
+        bool isChanged = false;
         bool hasPerfMap = false;
     };
     /** Reads the tail of the perf-map, at most once in 20 ms, then looks the address up. Any thread. */
@@ -44,6 +45,7 @@ class JitCode {
 
   private:
     void openLocked();
+    bool update();
 
     const int pid_;
     const uint64_t startTicks_;
@@ -54,6 +56,8 @@ class JitCode {
     uint64_t openTriedNs_ = 0;
     uint64_t updatedNs_ = 0;
     PerfMap map_;
+    /** Addresses that had no name when they were asked for: an engine may write its lines late. */
+    std::vector<uint64_t> unnamed_;
     std::atomic<size_t> bytes_{0};
 };
 

@@ -179,23 +179,22 @@ bool PerfMap::merge(std::vector<Entry> &added) {
     std::inplace_merge(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(old), entries_.end(), byStart);
     // Of two that overlap the earlier one is gone: its code was freed before the later one could be put there.
     size_t kept = 0;
-    for (const Entry &entry : entries_) {
+    for (size_t i = 0; i < entries_.size(); i++) {
+        Entry entry = entries_[i];
         bool isDead = false;
-        while (kept > 0 && entries_[kept - 1].start + entries_[kept - 1].sizeBytes > entry.start) {
+        while (kept > 0 && !isDead && entries_[kept - 1].start + entries_[kept - 1].sizeBytes > entry.start) {
             Entry &last = entries_[kept - 1];
             bool isSame =
                 last.start == entry.start && last.sizeBytes == entry.sizeBytes && nameOf(last) == nameOf(entry);
-            isReplaced = isReplaced || !isSame;
-            if (last.name > entry.name) {
-                isDead = true;
-                break;
-            }
-            liveNameBytes_ -= last.nameBytes;
-            kept--;
+            isDead = last.name > entry.name;
+            const Entry &lost = isDead ? entry : last;
+            Entry &winner = isDead ? last : entry;
+            isReplaced = isReplaced || (!isSame && lost.isUsed != 0);
+            winner.isUsed = winner.isUsed | (isSame ? lost.isUsed : 0);
+            liveNameBytes_ -= lost.nameBytes;
+            kept -= isDead ? 0 : 1;
         }
-        if (isDead) {
-            liveNameBytes_ -= entry.nameBytes;
-        } else {
+        if (!isDead) {
             entries_[kept++] = entry;
         }
     }
@@ -229,12 +228,13 @@ void PerfMap::shrink() {
     liveNameBytes_ = names_.size();
 }
 
-std::optional<std::string_view> PerfMap::find(uint64_t address) const {
+std::optional<std::string_view> PerfMap::find(uint64_t address) {
     auto after = std::upper_bound(entries_.begin(), entries_.end(), address,
                                   [](uint64_t wanted, const Entry &entry) { return wanted < entry.start; });
     if (after == entries_.begin() || address - (after - 1)->start >= (after - 1)->sizeBytes) {
         return std::nullopt;
     }
+    (after - 1)->isUsed = 1;
     return nameOf(*(after - 1));
 }
 

@@ -43,7 +43,7 @@ class PerfMap {
     /** Takes text of whole lines; for update() and tests. */
     bool feed(std::string_view text);
     /** Name of the function whose range covers the address. Valid until the next update. */
-    std::optional<std::string_view> find(uint64_t address) const;
+    std::optional<std::string_view> find(uint64_t address);
 
     size_t size() const { return entries_.size(); }
     size_t bytes() const { return entries_.capacity() * sizeof(Entry) + names_.capacity(); }
@@ -57,7 +57,8 @@ class PerfMap {
         /** Offset in names_. Names are appended, so a larger one is also a later one. */
         uint32_t name;
         uint32_t nameBytes;
-        uint32_t reserved;
+        /** Its name was given out: losing it means that something located before is now something else. */
+        uint32_t isUsed;
     };
     bool merge(std::vector<Entry> &added);
     void shrink();

@@ -227,12 +227,12 @@ void SymbolEngine::noteKernelTable(const std::shared_ptr<const KernelTable> &tab
 }
 
 void SymbolEngine::describeJit(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames) {
-    bool isReplaced = false;
+    bool isChanged = false;
     Runtime runtime = module.jit->runtime();
     for (const Wanted &one : wanted) {
         Frame &frame = frames[one.index];
         JitCode::Name name = module.jit->find(frame.address);
-        isReplaced = isReplaced || name.isReplaced;
+        isChanged = isChanged || name.isChanged;
         frame.kind = kindOfRuntime(runtime);
         if (!name.raw) {
             frame.lines[0].name =
@@ -250,7 +250,7 @@ void SymbolEngine::describeJit(const Module &module, std::span<const Wanted> wan
             frame.kind = FrameKind::jvm;
         }
     }
-    if (isReplaced) {
+    if (isChanged) {
         std::lock_guard lock(mutex_);
         if (module.jit->module == module.id) {
             module.jit->module = modules_.add(ModuleType::jit, module.jit)->id;
