@@ -50,6 +50,7 @@ test('views share the bytes, texts are copies', () => {
   const part = view(data, 1, 3);
   data[1] = 0x2e;
   assert.equal(part[0], 0x2e);
+  assert.notEqual(part.slice().buffer, data.buffer, 'slice() of a view is a copy');
   assert.equal(view(data, 2, 2).length, 0);
   assert.equal(text(data, 3, 7), 'ckä');
 });

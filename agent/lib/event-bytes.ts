@@ -64,11 +64,11 @@ export function u64BigInt(data: Buffer, offset: number): bigint {
   return high === 0 ? BigInt(u32(data, offset)) : data.readBigUInt64LE(offset);
 }
 
-const nothing = Buffer.alloc(0);
+const nothing = new Uint8Array();
 
-/** Bytes from `start` to `end`, not copied. */
+/** Bytes from `start` to `end`, not copied. No Buffer, whose slice() would be one more view where Uint8Array's is a copy. */
 export function view(data: Buffer, start: number, end: number): Uint8Array {
-  return start === end ? nothing : data.subarray(start, end);
+  return start === end ? nothing : new Uint8Array(data.buffer, data.byteOffset + start, end - start);
 }
 
 /** UTF-8 text from `start` to `end`, NULs included. */

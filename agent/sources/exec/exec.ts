@@ -34,7 +34,10 @@ interface Known {
   readonly seenNs: number;
 }
 
-/** The kernel's pid_max goes to 4 M; more than this alive at once means that exits were lost, and the oldest goes. */
+/**
+ * The kernel's pid_max goes to 4 M; more than this alive at once means that exits were lost, and the oldest goes. Should it live
+ * after all, its exit is still told, only without the span of its life.
+ */
 const maxKnown = 1 << 18;
 
 /** Processes that ended lately, to know the second exit record of one. */
@@ -110,7 +113,6 @@ export class ExecSource implements Source<'exec'> {
     if (this.known.size >= maxKnown && !this.known.has(pid)) {
       const [oldest] = this.known.keys();
       this.known.delete(oldest!);
-      sink.drop('process_table_full', 1);
     }
     this.known.set(pid, process);
     sink.processStarted(process.start);
