@@ -109,7 +109,7 @@ function describe(states: readonly SourceState[]): string {
 function outcome(state: SourceState): string {
   const how = attachedBy(state);
   const refused = state.hooks.flatMap(hook =>
-    hook.refused.map(({ way, reason }) => `  ${hook.observes}: not by ${way}: ${reason}\n`),
+    hook.refused.map(({ way, reason }) => `  not by ${way}: ${reason.replace(/\.$/, '')}\n`),
   );
-  return `${state.name} is ${state.state}${how === '' ? '' : `, attached by ${how}`}${state.message === '' ? '' : `: ${state.message}`}\n${refused.join('')}`;
+  return `${state.name} is ${state.state}${how === '' ? '' : `, attached by ${how}`}${state.message === '' ? '' : `: ${state.message}`}\n${[...new Set(refused)].join('')}`;
 }

@@ -35,7 +35,9 @@ export function asHttpError(error: unknown): HttpError {
   const status = statusByName[error.name] ?? 500;
   const remedy =
     'remedy' in error && typeof error.remedy === 'string' ? error.remedy : (remedyByStatus[status] ?? "see the agent's log");
-  return new HttpError(status, error.message, remedy);
+  // Some messages end in their remedy already, because they are also told where nobody asks for it.
+  const message = error.message.endsWith(`; ${remedy}`) ? error.message.slice(0, -remedy.length - 2) : error.message;
+  return new HttpError(status, message, remedy);
 }
 
 export function errorBody({ message, remedy }: HttpError): string {

@@ -182,7 +182,7 @@ test('failures of the agent get the status that their kind deserves', async () =
   const failures: readonly [Error, number, RegExp][] = [
     [new RangeError('setting "hz" is too large'), 400, /too large/],
     [named('BpfError', 'attach exec_enter: EPERM; needs CAP_BPF'), 409, /CAP_BPF/],
-    [named('StoreError', 'the disk is full', { remedy: 'free some space' }), 500, /disk is full/],
+    [named('StoreError', 'the disk is full; free some space', { remedy: 'free some space' }), 500, /^the disk is full$/],
   ];
   for (const [error, status, message] of failures) {
     const failing = await startTestServer({ onFault: fault => faults.push(fault) }, { stopSource: () => Promise.reject(error) });
