@@ -7,6 +7,7 @@ import { navigate, page } from './state/address.ts';
 import { useKeys } from './state/keys.ts';
 import { isPaused } from './state/live.ts';
 import { AgentPage } from './views/agent-page.tsx';
+import { ErrorBoundary } from './views/error-boundary.tsx';
 import { FlamePage } from './views/flame-page.tsx';
 import { HelpOverlay, isHelpOpen } from './views/help-overlay.tsx';
 import { OverviewPage } from './views/overview-page.tsx';
@@ -54,7 +55,9 @@ export function App() {
     <>
       <TopBar tabs={pageTabs} />
       <main class="page" data-testid={`page-${page.value}`}>
-        <current.view />
+        <ErrorBoundary key={page.value}>
+          <current.view />
+        </ErrorBoundary>
       </main>
       <HelpOverlay />
     </>

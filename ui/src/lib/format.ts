@@ -87,12 +87,24 @@ export function formatCores(cores: number): string {
   return `${threeDigits(cores)}${gap}cores`;
 }
 
+/** The same under a title that names the unit: "0.35". */
+export function formatCoreCount(cores: number): string {
+  return cores > 0 && cores < 0.005 ? '<0.01' : threeDigits(cores);
+}
+
 /** A profile's value in the unit that the store gives it. */
 export function formatValue(value: number, unit: string): string {
   if (unit === 'nanoseconds' || unit === 'ns') return formatDuration(value);
   if (unit === 'bytes') return formatBytes(value);
   if (unit === 'count' || unit === 'samples' || unit === '') return formatCompact(value);
   return `${formatCompact(value)}${gap}${unit}`;
+}
+
+/** A clause of the API as a sentence: "no such file" becomes "No such file." */
+export function asSentence(text: string): string {
+  if (text === '') return '';
+  const sentence = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?:]$/.test(sentence) ? sentence : `${sentence}.`;
 }
 
 const two = (value: number) => value.toString().padStart(2, '0');

@@ -85,6 +85,14 @@ test('what is unexplained is never too thin to be seen', () => {
   const parts = balanceParts(line);
   ok((parts.find(part => part.name === 'unexplained')?.share ?? 0) >= 0.02);
   deepEqual(balanceParts({ ...line, stored: 1e9, unexplained: 0 }), [{ name: 'stored', share: 1 }]);
+  const lost = [
+    { reason: 'below_min', count: 3, meaning: '' },
+    { reason: 'buffer_full', count: 1, meaning: '' },
+  ];
+  deepEqual(balanceParts({ ...line, seen: 4, stored: 0, lost, unexplained: 0 }), [
+    { name: 'left', share: 0.75 },
+    { name: 'lost', share: 0.25 },
+  ]);
 });
 
 test('the day on which the store is full', () => {
@@ -102,7 +110,7 @@ test('the day on which the store is full', () => {
 });
 
 test('only losses are losses', () => {
-  equal(lossOf({ seen: 100, emitted: 90, below_minimum: 5, buffer_full: 3, unreadable: 2 }), 5);
+  equal(lossOf({ seen: 100, emitted: 90, below_min: 5, buffer_full: 3, read_failed: 2, new_reason: 1 }), 6);
 });
 
 test('letters are measured once, and a text is the sum of them', () => {

@@ -1,11 +1,14 @@
 /** Which of a source's counters tell of a loss. */
 
-/** Seen and handed on, or left out because the user asked for it. */
-const notLost = /^(seen|emitted|below_|filtered|own_|skipped|open)/;
+/** Successes, and what was left out because the user asked for it or nobody wants it (bpf/lib/event.h, enum drop_reason). */
+const notLost = new Set(['seen', 'emitted', 'filtered', 'below_min', 'own_process', 'no_entry', 'open_at_stop']);
 
-/** Everything that a source counts and that is neither a success nor wanted. */
+export function isLoss(reason: string): boolean {
+  return !notLost.has(reason);
+}
+
 export function lossOf(counts: Readonly<Record<string, number>>): number {
   let lost = 0;
-  for (const [reason, count] of Object.entries(counts)) if (!notLost.test(reason)) lost += count;
+  for (const [reason, count] of Object.entries(counts)) if (isLoss(reason)) lost += count;
   return lost;
 }

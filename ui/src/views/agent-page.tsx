@@ -3,6 +3,7 @@
 import type { DoctorReport, ExporterState, LedgerResult, StatusResponse } from '../../../agent/server/api.ts';
 import { formatBytes, formatCompact, formatCount, formatDateTime, formatRelative, formatShare } from '../lib/format.ts';
 import { balanceParts, storeFullMs } from '../lib/ledger-balance.ts';
+import { isLoss } from '../lib/source-loss.ts';
 import { rangeFrom, rangeTo } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { status } from '../state/live.ts';
@@ -224,7 +225,7 @@ function LedgerLine({ line }: { line: LedgerResult['sources'][number] }) {
           <td />
           <td />
           <td />
-          <td class="num">{formatCount(entry.count)}</td>
+          <td class={isLoss(entry.reason) ? 'num bad' : 'num dim'}>{formatCount(entry.count)}</td>
           <td colSpan={3}>
             {entry.reason.replaceAll('_', ' ')} <span class="dim">{entry.meaning}</span>
           </td>

@@ -3,8 +3,9 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { FrameKind, SeriesResult } from '../../../agent/server/api.ts';
 import { nodeByKey, nodeKey, pathOf, sumOfFunctions } from '../lib/flame-layout.ts';
-import { formatCompact, formatCores, formatCount, formatShare, formatValue } from '../lib/format.ts';
+import { formatCompact, formatCoreCount, formatCount, formatShare, formatValue } from '../lib/format.ts';
 import { seriesHue } from '../lib/frame-kind.ts';
+import { scopeLength } from '../lib/frame-name.ts';
 import { matchFunctions } from '../lib/function-table.ts';
 import { chartData } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
@@ -77,16 +78,18 @@ function FlameSeries({ type }: { type: string }) {
   const data = useMemo(() => (answer.data === undefined ? undefined : chartData(answer.data, true)), [answer.data]);
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} />;
   if (data === undefined) return <div class="chart-place" style={{ height: '92px' }} />;
-  const format = type === 'cpu' ? (value: number) => formatCores(value / 1e9) : formatCompact;
+  const format = type === 'cpu' ? (value: number) => formatCoreCount(value / 1e9) : formatCompact;
+  const formatAxis = type === 'cpu' ? (value: number) => formatCompact(value / 1e9) : formatCompact;
   return (
     <TimeSeries
-      title={type === 'cpu' ? 'CPU' : type}
+      title={type === 'cpu' ? 'CPU, cores' : type}
       data={data}
       hues={[seriesHue(7)]}
       isStacked
       {...range}
       heightPx={74}
       format={format}
+      formatAxis={formatAxis}
       syncKey="flame"
       testId="flame-series"
     />
@@ -246,7 +249,8 @@ function FlameFacts(props: { state: FlameState; picture: FlamePicture; matches: 
       </span>
       {found !== undefined && (
         <span class="found" data-testid="search-share">
-          found {formatShare(found / (layout.total[zoomed] || 1))} ({formatValue(found, head.unit)})
+          found {formatShare(found / (layout.total[zoomed] || 1))} {zoomed === 0 ? 'of all' : 'of view'} (
+          {formatValue(found, head.unit)})
         </span>
       )}
       <span class="grow" />
@@ -274,11 +278,16 @@ function ZoomPath({ picture, zoomed, isLost }: { picture: FlamePicture; zoomed: 
           onClick={() => zoomToDepth(i + 1)}
           title={head.functions.name[layout.fn[node] ?? -1]}
         >
-          {head.functions.name[layout.fn[node] ?? -1] ?? ''}
+          {shortName(head.functions.name[layout.fn[node] ?? -1] ?? '')}
         </button>
       ))}
     </nav>
   );
+}
+
+/** The function's own name without its package and arguments: a path has room for no more. */
+function shortName(name: string): string {
+  return name.slice(scopeLength(name)).replace(/(?<=\w)\(.*$/, '') || name;
 }
 
 function keyOf(picture: FlamePicture, node: number): string {

@@ -57,7 +57,7 @@ export function FunctionTable(props: FunctionTableProps) {
               <span role="cell" class="name" title={`${name}\n${functions.module[f] ?? ''}`}>
                 <i class="kind" style={{ background: cssColor(kindHue(functions.kind[f] ?? 'unresolved')) }} />
                 <button type="button" class="plain" onClick={() => props.onSelect(name)}>
-                  <span class="dim">{name.slice(0, cut)}</span>
+                  <span class="scope dim">{name.slice(0, cut)}</span>
                   <b>{name.slice(cut)}</b>
                 </button>
               </span>

@@ -2,7 +2,16 @@
 
 import { useMemo } from 'preact/hooks';
 import type { SeriesResult, ServiceRow } from '../../../agent/server/api.ts';
-import { formatBytes, formatCompact, formatCores, formatCount, formatDuration, formatRate, formatShare } from '../lib/format.ts';
+import {
+  formatBytes,
+  formatCompact,
+  formatCoreCount,
+  formatCores,
+  formatCount,
+  formatDuration,
+  formatRate,
+  formatShare,
+} from '../lib/format.ts';
 import { type Rgb, seriesHue } from '../lib/frame-kind.ts';
 import { chartData } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
@@ -24,19 +33,37 @@ interface HostChart {
   isStacked: boolean;
   hues: readonly Rgb[];
   format: (value: number) => string;
+  formatAxis: (value: number) => string;
 }
 
 const hostCharts: readonly HostChart[] = [
-  { name: 'host.cpu', title: 'CPU', groupBy: 'kind', isStacked: true, hues: [3, 0, 1, 2].map(seriesHue), format: formatCores },
+  {
+    name: 'host.cpu',
+    title: 'CPU, cores',
+    groupBy: 'kind',
+    isStacked: true,
+    hues: [7, 1, 3, 0].map(seriesHue),
+    format: formatCoreCount,
+    formatAxis: formatCompact,
+  },
   {
     name: 'host.load',
-    title: 'Run queue (load, 1 min)',
+    title: 'Load, 1 min',
     groupBy: '',
     isStacked: false,
     hues: [seriesHue(7)],
-    format: formatCompact,
+    format: formatCoreCount,
+    formatAxis: formatCompact,
   },
-  { name: 'host.memory.used', title: 'Memory used', groupBy: '', isStacked: true, hues: [seriesHue(7)], format: formatBytes },
+  {
+    name: 'host.memory.used',
+    title: 'Memory used',
+    groupBy: '',
+    isStacked: true,
+    hues: [seriesHue(7)],
+    format: formatBytes,
+    formatAxis: shortBytes,
+  },
   {
     name: 'host.disk',
     title: 'Disk',
@@ -44,6 +71,7 @@ const hostCharts: readonly HostChart[] = [
     isStacked: false,
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
+    formatAxis: shortBytes,
   },
   {
     name: 'host.network',
@@ -52,8 +80,14 @@ const hostCharts: readonly HostChart[] = [
     isStacked: false,
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
+    formatAxis: shortBytes,
   },
 ];
+
+/** Round numbers need no decimals. */
+function shortBytes(value: number): string {
+  return formatBytes(value).replace(/\.0+(?=\s)/, '');
+}
 
 function bytesPerSecond(value: number): string {
   return `${formatBytes(value)}/s`;
@@ -83,7 +117,7 @@ function HostSeries({ chart }: { chart: HostChart }) {
   );
   const data = useMemo(() => (answer.data === undefined ? undefined : chartData(answer.data, chart.isStacked)), [answer.data]);
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} />;
-  if (data === undefined) return <div class="chart-place" style={{ height: '110px' }} />;
+  if (data === undefined) return <div class="chart-place" style={{ height: '122px' }} />;
   return (
     <TimeSeries
       title={chart.title}
@@ -91,8 +125,10 @@ function HostSeries({ chart }: { chart: HostChart }) {
       hues={chart.hues}
       isStacked={chart.isStacked}
       {...range}
-      heightPx={92}
+      hasGroupLine
+      heightPx={84}
       format={chart.format}
+      formatAxis={chart.formatAxis}
       syncKey="host"
     />
   );

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { asSentence } from '../lib/format.ts';
 import { type AddressPatch, hrefOf, navigate } from '../state/address.ts';
 import type { ApiFailure } from '../state/api.ts';
 
@@ -9,7 +10,7 @@ import type { ApiFailure } from '../state/api.ts';
 export function FailureNote({ failure, retry }: { failure: ApiFailure; retry?: (() => void) | undefined }) {
   return (
     <div class="note error" role="alert" data-testid="failure">
-      <strong>{failure.message}</strong> {failure.remedy}
+      <strong>{asSentence(failure.message)}</strong> {asSentence(failure.remedy)}
       {retry !== undefined && (
         <button type="button" class="ghost" onClick={retry}>
           Try again

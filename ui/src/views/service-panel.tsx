@@ -70,7 +70,7 @@ function SmallFlame({ filter }: { filter: string }) {
 
 function SlowestSpans({ filter }: { filter: string }) {
   const answer = useApi<SpansResult>(
-    apiUrl('spans', { from: rangeFrom.value, to: rangeTo.value, filter, order: 'duration', desc: '1', limit: 8 }),
+    apiUrl('spans', { from: rangeFrom.value, to: rangeTo.value, filter, order: 'duration', desc: true, limit: 8 }),
   );
   return (
     <div>

@@ -151,6 +151,10 @@ function Facts(props: {
   );
 }
 
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
 function StackList({ span }: { span: SpanDetail }) {
   if (span.stack.length === 0) {
     return (
@@ -171,12 +175,13 @@ function StackList({ span }: { span: SpanDetail }) {
       <ol class="stack">
         {span.stack.map((frame, i) => {
           const cut = scopeLength(frame.name);
-          const place = frame.file === '' ? frame.module : `${frame.file}${frame.line > 0 ? `:${frame.line}` : ''}`;
+          const place =
+            frame.file === '' ? baseName(frame.module) : `${baseName(frame.file)}${frame.line > 0 ? `:${frame.line}` : ''}`;
           return (
             <li
               key={i}
               class={frame.isGuess ? 'guess' : ''}
-              title={`${kindTitles[frame.kind]} ${frame.module}${frame.isGuess ? ' (the name is a guess)' : ''}`}
+              title={`${frame.name}\n${kindTitles[frame.kind]} ${frame.module}\n${frame.file}${frame.isGuess ? '\nThe name is a guess.' : ''}`}
             >
               <i class="kind" style={{ background: cssColor(kindHue(frame.kind)) }} />
               <span class="stack-name">

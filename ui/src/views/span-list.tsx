@@ -29,7 +29,7 @@ export function SpanList({ select }: { select: string }) {
     to: rangeTo.value,
     filter: filterText.value,
     order,
-    desc: isAscending ? '0' : '1',
+    desc: !isAscending,
     limit: pageSize,
   };
   const url = apiUrl('spans', query);

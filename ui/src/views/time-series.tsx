@@ -3,7 +3,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { formatTime } from '../lib/format.ts';
+import { formatDate, formatTime } from '../lib/format.ts';
 import { cssColor, mix, type Rgb, surfaceOf, type Theme } from '../lib/frame-kind.ts';
 import { type ChartData, sumAt } from '../lib/series.ts';
 import { goBack, setRange } from '../state/address.ts';
@@ -20,16 +20,27 @@ export interface TimeSeriesProps {
   toMs: number;
   heightPx: number;
   format: (value: number) => string;
+  /** Shorter, for the axis. */
+  formatAxis: (value: number) => string;
   /** Charts of one group show one cursor. */
   syncKey: string;
+  /** Colours and values of the groups on a line of their own, kept free where there are none. */
+  hasGroupLine?: boolean;
   testId?: string;
+}
+
+/** Places in the page that follow the cursor. */
+interface Readouts {
+  time: HTMLElement | null;
+  sum: HTMLElement | null;
+  groups: (HTMLElement | null)[];
 }
 
 const axisFont = '11px system-ui, sans-serif';
 
 export function TimeSeries(props: TimeSeriesProps) {
   const box = useRef<HTMLDivElement>(null);
-  const readout = useRef<HTMLSpanElement>(null);
+  const readouts = useRef<Readouts>({ time: null, sum: null, groups: [] });
   const plot = useRef<uPlot | undefined>(undefined);
   const latest = useRef(props);
   latest.current = props;
@@ -42,7 +53,7 @@ export function TimeSeries(props: TimeSeriesProps) {
 
   useLayoutEffect(() => {
     if (box.current === null || size.width === 0) return undefined;
-    const chart = new uPlot(chartOptions(latest, shownTheme, size.width, readout), columns, box.current);
+    const chart = new uPlot(chartOptions(latest, shownTheme, size.width, readouts.current), columns, box.current);
     plot.current = chart;
     return () => {
       chart.destroy();
@@ -52,27 +63,48 @@ export function TimeSeries(props: TimeSeriesProps) {
   useEffect(() => {
     plot.current?.setData(columns, false);
     plot.current?.setScale('x', { min: props.fromMs / 1000, max: props.toMs / 1000 });
-    showReadout(latest.current, plot.current?.cursor.idx ?? null, readout.current);
+    showReadout(latest.current, plot.current?.cursor.idx ?? null, readouts.current);
   }, [columns, props.fromMs, props.toMs]);
 
+  const groups =
+    data.labels.length > 1 &&
+    data.labels.map((label, i) => (
+      <span key={label} class="chart-group">
+        <i style={{ background: cssColor(props.hues[i % props.hues.length] ?? surfaceOf(shownTheme)) }} />
+        <span class="dim">{label}</span>{' '}
+        <span
+          ref={element => {
+            readouts.current.groups[i] = element;
+          }}
+        />
+      </span>
+    ));
   return (
     <figure class="chart" data-testid={props.testId} aria-label={`${props.title} over time`}>
       <figcaption>
         <span class="chart-title">{props.title}</span>
-        <span class="chart-readout" ref={readout} />
+        <b
+          ref={element => {
+            readouts.current.sum = element;
+          }}
+        />
+        {props.hasGroupLine !== true && groups}
+        <span class="grow" />
+        <span
+          class="dim"
+          ref={element => {
+            readouts.current.time = element;
+          }}
+        />
       </figcaption>
+      {props.hasGroupLine === true && <div class="chart-groups">{groups}</div>}
       {/* biome-ignore lint/a11y/noStaticElementInteractions: the brush is the pointer's way; the range picker is the keyboard's. */}
       <div ref={box} class="chart-box" style={{ height: `${props.heightPx}px` }} onDblClick={goBack} />
     </figure>
   );
 }
 
-function chartOptions(
-  latest: { current: TimeSeriesProps },
-  shown: Theme,
-  widthPx: number,
-  readout: { current: HTMLElement | null },
-): uPlot.Options {
+function chartOptions(latest: { current: TimeSeriesProps }, shown: Theme, widthPx: number, readouts: Readouts): uPlot.Options {
   const props = latest.current;
   const faint = shown === 'dark' ? 'rgb(255 255 255 / .07)' : 'rgb(0 0 0 / .07)';
   const text = shown === 'dark' ? '#8d939d' : '#666c75';
@@ -86,15 +118,21 @@ function chartOptions(
   return {
     width: widthPx,
     height: props.heightPx,
-    padding: [6, 0, 0, 0],
+    padding: [6, 14, 0, 0],
     legend: { show: false },
     scales: {
       x: { time: true, range: () => xRange(latest.current) },
       y: { range: (_chart, _min, max) => [0, max > 0 ? max * 1.08 : 1] },
     },
     axes: [
-      { ...axis, size: 18, gap: 2, space: 90, values: (_chart, splits) => splits.map(at => formatTime(at * 1000)) },
-      { ...axis, size: 64, gap: 4, space: 26, values: (_chart, splits) => splits.map(value => props.format(value)) },
+      {
+        ...axis,
+        size: 18,
+        gap: 2,
+        space: 72,
+        values: (_chart, splits, _axis, _space, stepSeconds) => splits.map(at => shortTime(at, stepSeconds)),
+      },
+      { ...axis, size: 52, gap: 4, space: 24, values: (_chart, splits) => splits.map(value => props.formatAxis(value)) },
     ],
     series: [{}, ...series],
     cursor: {
@@ -105,7 +143,7 @@ function chartOptions(
       bind: { dblclick: () => null },
     },
     hooks: {
-      setCursor: [chart => showReadout(latest.current, chart.cursor.idx ?? null, readout.current)],
+      setCursor: [chart => showReadout(latest.current, chart.cursor.idx ?? null, readouts)],
       setSelect: [
         chart => {
           const { left, width } = chart.select;
@@ -120,30 +158,30 @@ function chartOptions(
   };
 }
 
+/** Seconds are told where they differ; at midnight, the day. */
+function shortTime(seconds: number, stepSeconds: number): string {
+  const time = formatTime(seconds * 1000);
+  if (time === '00:00:00') return formatDate(seconds * 1000).slice(5);
+  return stepSeconds % 60 === 0 ? time.slice(0, 5) : time;
+}
+
 function xRange(props: TimeSeriesProps): [number, number] {
   return [props.fromMs / 1000, props.toMs / 1000];
 }
 
 /** The values under the cursor, else the last ones: written straight into the page, for the pointer does not wait. */
-function showReadout(props: TimeSeriesProps, index: number | null, target: HTMLElement | null): void {
-  if (target === null) return;
+function showReadout(props: TimeSeriesProps, index: number | null, targets: Readouts): void {
   const { data } = props;
   const at = index ?? lastMeasured(data);
   const sum = at < 0 ? null : sumAt(data, at);
-  if (sum === null) {
-    target.textContent = '';
-    return;
-  }
-  const time = index === null ? '' : `${formatTime((data.times[at] ?? 0) * 1000)}  `;
-  const parts = data.labels
-    .map((label, i) => ({ label, value: data.values[i]?.[at] ?? null }))
-    .filter(part => part.value !== null && part.label !== '' && (part.value > 0 || data.labels.length <= 4))
-    .slice(0, 4)
-    .map(part => `${part.label} ${props.format(part.value ?? 0)}`);
-  target.textContent =
-    time +
-    (props.isStacked || parts.length === 0 ? props.format(sum) : '') +
-    (parts.length > 1 || !props.isStacked ? `  ${parts.join('  ')}` : '');
+  if (targets.time !== null)
+    targets.time.textContent = index === null || sum === null ? '' : formatTime((data.times[at] ?? 0) * 1000);
+  if (targets.sum !== null)
+    targets.sum.textContent = sum === null || (!props.isStacked && data.labels.length > 1) ? '' : props.format(sum);
+  targets.groups.forEach((target, i) => {
+    const value = data.values[i]?.[at] ?? null;
+    if (target !== null) target.textContent = value === null ? '' : props.format(value);
+  });
 }
 
 function lastMeasured(data: ChartData): number {
