@@ -35,10 +35,10 @@ interface Known {
 }
 
 /**
- * The kernel's pid_max goes to 4 M; more than this alive at once means that exits were lost, and the oldest goes. Should it live
+ * The kernel's pid_max goes to 4 M; more than this alive at once means that exits were lost, and the oldest go. Should one live
  * after all, its exit is still told, only without the span of its life.
  */
-const maxKnown = 1 << 18;
+const maxKnown = 1 << 16;
 
 /** Processes that ended lately, to know the second exit record of one. */
 const maxEnded = 4096;
@@ -110,12 +110,19 @@ export class ExecSource implements Source<'exec'> {
 
   private remember(process: Known, sink: Sink): void {
     const { pid } = process.start;
-    if (this.known.size >= maxKnown && !this.known.has(pid)) {
-      const [oldest] = this.known.keys();
-      this.known.delete(oldest!);
-    }
+    if (this.known.size >= maxKnown && !this.known.has(pid)) this.forgetOldest();
     this.known.set(pid, process);
     sink.processStarted(process.start);
+  }
+
+  /** Many at once: finding the first entry of a map costs as much as there are deleted ones before it. */
+  private forgetOldest(): void {
+    let left = maxKnown / 16;
+    for (const pid of this.known.keys()) {
+      if (left === 0) return;
+      this.known.delete(pid);
+      left -= 1;
+    }
   }
 
   private exit(event: ExecExitEvent, sink: Sink): void {
