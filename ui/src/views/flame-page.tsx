@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { FrameKind, SeriesResult } from '../../../agent/server/api.ts';
-import { nodeByKey, nodeKey, pathOf, sumOfFunctions } from '../lib/flame-layout.ts';
+import { type FlameLayout, nodeByKey, nodeKey, pathOf, sumOfFunctions } from '../lib/flame-layout.ts';
 import { formatCompact, formatCoreCount, formatCount, formatShare, formatValue } from '../lib/format.ts';
 import { seriesHue } from '../lib/frame-kind.ts';
 import { scopeLength } from '../lib/frame-name.ts';
@@ -269,18 +269,20 @@ function ZoomPath({ picture, zoomed, isLost }: { picture: FlamePicture; zoomed: 
       <button type="button" class="plain" onClick={() => zoomToDepth(0)} disabled={path.length === 0 && !isLost}>
         all
       </button>
-      {isLost && <span class="dim">the zoomed frame has no samples in this range</span>}
-      {path.map((node, i) => (
-        <button
-          key={node}
-          type="button"
-          class="plain"
-          onClick={() => zoomToDepth(i + 1)}
-          title={head.functions.name[layout.fn[node] ?? -1]}
-        >
-          {shortName(head.functions.name[layout.fn[node] ?? -1] ?? '')}
-        </button>
-      ))}
+      <div>
+        {isLost && <span class="dim">the zoomed frame has no samples in this range</span>}
+        {path.map((node, i) => (
+          <button
+            key={node}
+            type="button"
+            class="plain"
+            onClick={() => zoomToDepth(i + 1)}
+            title={head.functions.name[layout.fn[node] ?? -1]}
+          >
+            {shortName(head.functions.name[layout.fn[node] ?? -1] ?? '')}
+          </button>
+        ))}
+      </div>
     </nav>
   );
 }
@@ -292,6 +294,11 @@ function shortName(name: string): string {
 
 function keyOf(picture: FlamePicture, node: number): string {
   return nodeKey(picture.layout, picture.head.functions.name, node);
+}
+
+/** The chosen function, the only child of the root: the root itself says nothing in a sandwich. */
+function pivotKey(layout: FlameLayout, names: readonly string[]): string {
+  return layout.count > 1 ? nodeKey(layout, names, 1) : '';
 }
 
 /** Callers above, callees below, the chosen function in the middle. */
@@ -315,7 +322,7 @@ function Sandwich({ picture, select }: { picture: FlamePicture; select: string }
         layout={callers}
         functions={head.functions}
         orientation="flame"
-        zoom={zooms.callers}
+        zoom={zooms.callers || pivotKey(callers, head.functions.name)}
         onZoom={zoom => setZooms({ ...zooms, callers: zoom })}
         onHover={node => setHovered({ part: 'callers', node })}
         label={`Callers of ${select}`}
@@ -326,7 +333,7 @@ function Sandwich({ picture, select }: { picture: FlamePicture; select: string }
         layout={callees}
         functions={head.functions}
         orientation="icicle"
-        zoom={zooms.callees}
+        zoom={zooms.callees || pivotKey(callees, head.functions.name)}
         onZoom={zoom => setZooms({ ...zooms, callees: zoom })}
         onHover={node => setHovered({ part: 'callees', node })}
         label={`Callees of ${select}`}

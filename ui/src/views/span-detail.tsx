@@ -6,7 +6,7 @@ import { addTerm } from '../lib/filter.ts';
 import { formatDateTime, formatDuration, formatRelative } from '../lib/format.ts';
 import { cssColor, kindHue, kindTitles, serviceHue } from '../lib/frame-kind.ts';
 import { scopeLength } from '../lib/frame-name.ts';
-import { filterText, navigate } from '../state/address.ts';
+import { filterText, navigate, param } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { agentNowMs } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
@@ -67,9 +67,11 @@ function SpanFacts({ span, spansInTrace }: { span: SpanDetail; spansInTrace: num
         >
           Flame graph around it
         </PageLink>
-        <PageLink to={{ page: 'traces', params: { trace: span.traceId } }} class="button" testId="open-trace">
-          {spansInTrace === 1 ? 'Trace of 1 span' : `Trace of ${spansInTrace} spans`}
-        </PageLink>
+        {param('trace') !== span.traceId && (
+          <PageLink to={{ page: 'traces', params: { trace: span.traceId } }} class="button" testId="open-trace">
+            {spansInTrace === 1 ? 'Trace of 1 span' : `Trace of ${spansInTrace} spans`}
+          </PageLink>
+        )}
       </p>
       <Facts
         title="Time"
