@@ -96,12 +96,17 @@ export class AgentClient {
       );
     }
     return new CommandError(
-      `cannot talk to hotspan at ${host}:${port}: ${error.message}; check --listen, --token and the TLS keys`,
+      `cannot talk to hotspan at ${host}:${port}: ${words(error)}; check --listen, --token and the TLS keys`,
       {
         cause: error,
       },
     );
   }
+}
+
+/** OpenSSL's errors hold file names and codes of its own; the words between are what a person can use. */
+function words(error: Error): string {
+  return /SSL routines:[^:]*:([^:]+)/.exec(error.message)?.[1] ?? error.message.trim();
 }
 
 function readPem(path: string): Buffer {

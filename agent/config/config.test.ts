@@ -180,6 +180,13 @@ test('keys that need each other are checked together', () => {
   assert.match(problems({ flags: { 'tls.client-ca': '/ca.pem' } })[0] ?? '', /tls.client-ca needs tls.cert and tls.key/);
 });
 
+test('a token without encryption beyond loopback is a warning', () => {
+  const token = '0123456789abcdef';
+  assert.match(load({ flags: { listen: '0.0.0.0:7575', token } }).warnings[0] ?? '', /token travels unencrypted to 0\.0\.0\.0/);
+  assert.deepEqual(load({ flags: { listen: '127.0.0.1:7575', token } }).warnings, []);
+  assert.deepEqual(load({ flags: { listen: '0.0.0.0:7575', token, 'tls.cert': '/c', 'tls.key': '/k' } }).warnings, []);
+});
+
 test('unknown variables are a warning with a suggestion', () => {
   const config = load({ environment: { HOTSPAN_LISTNE: 'x', HOTSPAN_SERVICE_HOST: '10.0.0.1' } });
   assert.deepEqual(config.warnings, [

@@ -4,10 +4,11 @@
  */
 
 import { existsSync, readFileSync } from 'node:fs';
+import { isLoopbackAddress } from '../lib/loopback.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import type { SettingSpec } from '../sources/source.ts';
 import { type ConfigChange, diffConfig } from './diff.ts';
-import { type ConfigKey, type ConfigValues, configEntries, flagOf, type KeySpec, variableOf } from './keys.ts';
+import { type Address, type ConfigKey, type ConfigValues, configEntries, flagOf, type KeySpec, variableOf } from './keys.ts';
 import { type ConfigValue, parseConfigValue, parseSetting, parseSwitch, ValueError } from './values.ts';
 import { readConfigFile } from './yaml-file.ts';
 
@@ -148,6 +149,7 @@ export function loadConfig(input: ConfigInput): Config {
   }
   applyTokenFile(builder);
   checkTogether(builder);
+  warnAbout(builder);
   if (builder.problems.length > 0) throw new ConfigError(builder.problems);
   const config: Config = deepFreeze({
     ...(builder.values as unknown as ConfigValues),
@@ -241,6 +243,17 @@ function checkTogether(builder: ConfigBuilder): void {
   }
   if (tlsClientCa !== '' && tlsCert === '') {
     builder.problems.push(`${builder.origins['tls.client-ca']}: tls.client-ca needs tls.cert and tls.key, which are not set`);
+  }
+}
+
+/** Things that work, but that somebody should know. */
+function warnAbout(builder: ConfigBuilder): void {
+  const { host } = builder.values.listen as Address;
+  const isLocal = host === 'localhost' || isLoopbackAddress(host);
+  if (!isLocal && builder.values.token !== '' && builder.values.tlsCert === '') {
+    builder.warnings.push(
+      `the token travels unencrypted to ${host}; set tls.cert and tls.key, or put a TLS proxy before a loopback address`,
+    );
   }
 }
 

@@ -7,6 +7,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
+import { isLoopbackAddress } from '../lib/loopback.ts';
 import { HttpError } from './http-error.ts';
 
 export interface AccessRules {
@@ -18,11 +19,6 @@ export interface AccessRules {
   readonly isTls: boolean;
   /** Bound port: cookies are shared by all ports of a host, so it is part of the cookie's name. */
   readonly port: number;
-}
-
-/** 127.0.0.0/8 and ::1. Names are not looked at: what they resolve to is the caller's matter. */
-export function isLoopbackAddress(address: string): boolean {
-  return address === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address);
 }
 
 /** "host:port" as browsers write it: lower case, without a scheme's default port. undefined for what is no host. */
