@@ -88,6 +88,7 @@ export class Pipeline {
   async stopSource(name: SourceName): Promise<void> {
     await this.capture.stop(name);
     this.failures.delete(name);
+    this.flush();
   }
 
   async updateSource(name: SourceName, settings: SourceSettings): Promise<void> {
