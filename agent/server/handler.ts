@@ -60,6 +60,8 @@ export class Handler {
   readonly counts = { requests: 0, clientErrors: 0, serverErrors: 0, refused: 0, connectionsDropped: 0 };
   private readonly parts: HandlerParts;
   private open = 0;
+  /** openapi.json, made when it is first asked for. */
+  private document: string | undefined;
 
   constructor(parts: HandlerParts) {
     this.parts = parts;
@@ -131,8 +133,10 @@ export class Handler {
     if (!path.startsWith(`${apiPrefix}/`)) throw new HttpError(404, 'there is no such route', `see ${apiPrefix}/openapi.json`);
     const segments = path.slice(apiPrefix.length + 1).split('/');
     const isDocument = segments.length === 1 && segments[0] === 'openapi.json' && request.method !== 'POST';
-    if (isDocument)
-      return { contentType: 'application/json; charset=utf-8', body: JSON.stringify(openApiDocument(options.version)) };
+    if (isDocument) {
+      this.document ??= JSON.stringify(openApiDocument(options.version));
+      return { contentType: 'application/json; charset=utf-8', body: this.document };
+    }
     if (path === `${apiPrefix}/live`)
       throw new HttpError(426, 'this route is a WebSocket', 'connect to it with one', { Upgrade: 'websocket' });
     const match = matchRoute(request.method ?? '', segments);

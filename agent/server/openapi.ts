@@ -2,6 +2,7 @@
 
 import type { ParameterSpec } from './parameters.ts';
 import { apiPrefix, type Route, routes } from './routes.ts';
+import { typeSchemas } from './type-schema.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -84,7 +85,7 @@ function operation(route: Route): Json {
   };
 }
 
-/** OpenAPI 3.1. Schemas of results are named after their types in api.ts, which describes their fields. */
+/** OpenAPI 3.1. Schemas of results are those of their types in api.ts. */
 export function openApiDocument(version: string): Json {
   const paths: Record<string, Record<string, Json>> = {};
   for (const route of routes) {
@@ -92,28 +93,12 @@ export function openApiDocument(version: string): Json {
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(route) };
   }
   const names = new Set(routes.map(route => route.result.replace(/\[\]$/, '')).filter(name => name !== 'string'));
-  const schemas = Object.fromEntries(
-    [...names].map(name => [name, { type: 'object', title: name, description: `${name} in agent/server/api.ts` }]),
-  );
   return {
     openapi: '3.1.0',
     info: { title: 'hotspan', version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
     paths,
     components: {
-      schemas: {
-        ...schemas,
-        ApiError: {
-          type: 'object',
-          required: ['error'],
-          properties: {
-            error: {
-              type: 'object',
-              required: ['message', 'remedy'],
-              properties: { message: { type: 'string' }, remedy: { type: 'string' } },
-            },
-          },
-        },
-      },
+      schemas: typeSchemas([...names, 'ApiError', 'LiveMessage']),
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
     },
   };
