@@ -42,6 +42,13 @@ export function groupAttributes(attributes: Readonly<Record<string, AttributeVal
   return [...groups.values()].filter(group => group.entries.length > 0);
 }
 
+/** In the order in which they tell most on one line: texts (paths, statements) before numbers, our own last. */
+export function tellingAttributes(attributes: Readonly<Record<string, AttributeValue>>): [string, AttributeValue][] {
+  const rank = ([key, value]: [string, AttributeValue]) =>
+    (typeof value === 'string' ? 0 : 1) + (key.startsWith('hotspan.') ? 2 : 0);
+  return Object.entries(attributes).sort((a, b) => rank(a) - rank(b));
+}
+
 /** Numbers whose attribute's name tells the unit get it shown; the rest stand as they are. */
 export function attributeUnit(key: string): 'bytes' | 'nanoseconds' | undefined {
   if (/(^|[._])(bytes|size|body\.size)$/.test(key)) return 'bytes';

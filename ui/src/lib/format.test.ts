@@ -71,6 +71,8 @@ test('counts, rates, bytes and shares', () => {
   deepEqual([0.001, 0.35, 12.04].map(format.formatCores).map(plain), ['<0.01 cores', '0.35 cores', '12.0 cores']);
   equal(plain(format.formatValue(2e9, 'nanoseconds')), '2.00 s');
   equal(plain(format.formatValue(3, 'pages')), '3 pages');
+  deepEqual([1000, 1e4, 1e9, 1e11, 2.5e6].map(format.formatLatencyTick).map(plain), ['1 µs', '10 µs', '1 s', '100 s', '2.5 ms']);
+  deepEqual(['', 'no such file', 'Done!'].map(format.asSentence), ['', 'No such file.', 'Done!']);
 });
 
 test('a fraction of a second is cut, never rounded up to the next second', () => {

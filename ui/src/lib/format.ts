@@ -31,6 +31,12 @@ export function formatDuration(ns: number): string {
   return `${Math.floor(hours / 24)}${gap}d${gap}${hours % 24}${gap}h`;
 }
 
+/** A power of ten on an axis: "10 µs", "100 s"; no digits that say nothing. */
+export function formatLatencyTick(ns: number): string {
+  const [size, unit] = ns >= second ? [second, 's'] : ns >= 1e6 ? [1e6, 'ms'] : ns >= 1e3 ? [1e3, 'µs'] : [1, 'ns'];
+  return `${Number((ns / size).toPrecision(3)).toLocaleString('en-US')}${gap}${unit}`;
+}
+
 function twoParts(total: number, base: number, large: string, small: string): string {
   const rest = (total % base).toString().padStart(2, '0');
   return `${Math.floor(total / base)}${gap}${large}${gap}${rest}${gap}${small}`;

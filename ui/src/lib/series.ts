@@ -14,6 +14,12 @@ export interface ChartData {
   drawn: Column[];
 }
 
+/** The groups in a fixed order, so that each keeps its place and colour; groups not named follow as they are. */
+export function orderGroups(result: SeriesResult, order: readonly string[]): SeriesResult {
+  const place = (label: string) => (order.includes(label) ? order.indexOf(label) : order.length);
+  return { ...result, groups: [...result.groups].sort((a, b) => place(a.label) - place(b.label)) };
+}
+
 export function chartData(result: SeriesResult, isStacked: boolean): ChartData {
   const length = Math.max(0, ...result.groups.map(group => group.values.length));
   const startMs = Math.floor(result.fromMs / result.stepMs) * result.stepMs;

@@ -2,10 +2,11 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { attributeUnit, groupAttributes } from './attribute-groups.ts';
+import { attributeUnit, groupAttributes, tellingAttributes } from './attribute-groups.ts';
+import { groupHooks } from './hook-groups.ts';
 import { balanceParts, storeFullMs } from './ledger-balance.ts';
 import { percentile, sumOperations } from './operation-sums.ts';
-import { chartData, sumAt } from './series.ts';
+import { chartData, orderGroups, sumAt } from './series.ts';
 import { parseSetting, settingText } from './setting-value.ts';
 import { lossOf } from './source-loss.ts';
 import { cachedMeasure } from './text-measure.ts';
@@ -47,6 +48,12 @@ test('attributes by convention, the rest last', () => {
       ['Process', ['thread.id']],
       ['Other', ['zzz']],
     ],
+  );
+  deepEqual(
+    tellingAttributes({ 'hotspan.call.result': 3, 'file.size': 1, 'hotspan.device': '254:0', 'file.path': '/x' }).map(
+      ([key]) => key,
+    ),
+    ['file.path', 'file.size', 'hotspan.device', 'hotspan.call.result'],
   );
   deepEqual(['file.size', 'http.request.body.size', 'x.wait_ns', 'fd'].map(attributeUnit), [
     'bytes',
@@ -110,7 +117,7 @@ test('the day on which the store is full', () => {
 });
 
 test('only losses are losses', () => {
-  equal(lossOf({ seen: 100, emitted: 90, below_min: 5, buffer_full: 3, read_failed: 2, new_reason: 1 }), 6);
+  equal(lossOf({ seen: 100, stored: 90, inFlight: 2, below_min: 5, buffer_full: 3, read_failed: 2, new_reason: 1 }), 6);
 });
 
 test('letters are measured once, and a text is the sum of them', () => {
@@ -122,4 +129,33 @@ test('letters are measured once, and a text is the sum of them', () => {
   equal(measure('abab…'), 35);
   equal(measure('ba…'), 21);
   equal(calls, 3);
+});
+
+test('hooks attached alike are told once', () => {
+  const refused = [{ way: 'fentry', reason: 'EPERM' }];
+  const hooks = [
+    { observes: 'opens', way: 'tracepoint', refused },
+    { observes: 'ends', way: 'tracepoint', refused: [] },
+    { observes: 'reads', way: 'tracepoint', refused },
+  ];
+  deepEqual(groupHooks(hooks), [
+    { observes: ['opens', 'reads'], way: 'tracepoint', refused },
+    { observes: ['ends'], way: 'tracepoint', refused: [] },
+  ]);
+});
+
+test('groups keep their place whatever order they come in', () => {
+  const group = (label: string) => ({ label, values: [1] });
+  const result = {
+    name: 'x',
+    unit: '',
+    stepMs: 1000,
+    fromMs: 0,
+    toMs: 1000,
+    groups: [group('new'), group('system'), group('user')],
+  };
+  deepEqual(
+    orderGroups(result, ['user', 'system']).groups.map(entry => entry.label),
+    ['user', 'system', 'new'],
+  );
 });

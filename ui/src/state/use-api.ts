@@ -39,12 +39,17 @@ export function useAnswer<T>(
   });
   const [reloads, setReloads] = useState(0);
   const running = useRef<{ key: string; controller: AbortController } | undefined>(undefined);
+  const lastAnswer = useRef({ key: '', reloads: 0, endedMs: 0, tookMs: 0 });
   const tick = options.isLive === false ? 0 : liveTick.value;
 
   useEffect(() => {
     if (key === undefined) return;
     // The same question is still open: a slow server is not asked faster than it answers.
     if (running.current?.key === key) return;
+    const startedMs = performance.now();
+    const last = lastAnswer.current;
+    // What takes the agent long is asked less often, so that looking on does not cost the host more than a tenth of a core.
+    if (last.key === key && last.reloads === reloads && startedMs - last.endedMs < 9 * last.tookMs) return;
     running.current?.controller.abort();
     const mine = { key, controller: new AbortController() };
     running.current = mine;
@@ -53,6 +58,8 @@ export function useAnswer<T>(
     const finish = (data: T | undefined, failure: ApiFailure | undefined) => {
       if (running.current !== mine) return;
       running.current = undefined;
+      const endedMs = performance.now();
+      lastAnswer.current = { key, reloads, endedMs, tookMs: endedMs - startedMs };
       // A failed refresh keeps the last good answer in sight, with the failure told beside it.
       setShown(before => ({ key, data: data ?? (before.key === key ? before.data : undefined), failure }));
     };

@@ -3,7 +3,7 @@
 import type { DoctorReport, ExporterState, LedgerResult, StatusResponse } from '../../../agent/server/api.ts';
 import { formatBytes, formatCompact, formatCount, formatDateTime, formatRelative, formatShare } from '../lib/format.ts';
 import { balanceParts, storeFullMs } from '../lib/ledger-balance.ts';
-import { isLoss } from '../lib/source-loss.ts';
+import { isLoss, reasonTitle } from '../lib/source-loss.ts';
 import { rangeFrom, rangeTo } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { status } from '../state/live.ts';
@@ -179,7 +179,7 @@ function LedgerTable({ ledger }: { ledger: LedgerResult }) {
           {ledger.other.map(entry => (
             <Fact
               key={`${entry.source} ${entry.stage}`}
-              name={`${entry.source} ${entry.stage.replaceAll('_', ' ')}`}
+              name={`${entry.source} ${reasonTitle(entry.stage)}`}
               value={formatCount(entry.count)}
             />
           ))}
@@ -227,7 +227,7 @@ function LedgerLine({ line }: { line: LedgerResult['sources'][number] }) {
           <td />
           <td class={isLoss(entry.reason) ? 'num bad' : 'num dim'}>{formatCount(entry.count)}</td>
           <td colSpan={3}>
-            {entry.reason.replaceAll('_', ' ')} <span class="dim">{entry.meaning}</span>
+            {reasonTitle(entry.reason)} <span class="dim">{entry.meaning}</span>
           </td>
         </tr>
       ))}

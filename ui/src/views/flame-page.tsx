@@ -27,10 +27,10 @@ import { Empty, FailureNote } from './parts.tsx';
 import { TimeSeries } from './time-series.tsx';
 
 /**
- * Frames below a ten-thousandth of what is in sight are merged by the server: they are under half a pixel on most screens. Zooming in
- * asks for finer ones.
+ * Frames below this share of what is in sight are merged by the server. A tenth of what a pixel could show: code without names falls
+ * into thousands of tiny frames, which together are much. Zooming in asks for finer ones.
  */
-const finestShare = 1e-4;
+const finestShare = 2e-5;
 
 export function FlamePage() {
   const state = flameState();
@@ -78,18 +78,17 @@ function FlameSeries({ type }: { type: string }) {
   const data = useMemo(() => (answer.data === undefined ? undefined : chartData(answer.data, true)), [answer.data]);
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} />;
   if (data === undefined) return <div class="chart-place" style={{ height: '92px' }} />;
-  const format = type === 'cpu' ? (value: number) => formatCoreCount(value / 1e9) : formatCompact;
-  const formatAxis = type === 'cpu' ? (value: number) => formatCompact(value / 1e9) : formatCompact;
+  const isCores = answer.data?.unit === 'cores';
   return (
     <TimeSeries
-      title={type === 'cpu' ? 'CPU, cores' : type}
+      title={isCores ? 'CPU, cores' : `${type}, ${answer.data?.unit ?? ''}`}
       data={data}
       hues={[seriesHue(7)]}
       isStacked
       {...range}
       heightPx={74}
-      format={format}
-      formatAxis={formatAxis}
+      format={isCores ? formatCoreCount : formatCompact}
+      formatAxis={formatCompact}
       syncKey="flame"
       testId="flame-series"
     />

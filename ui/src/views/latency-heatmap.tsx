@@ -3,7 +3,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { HeatmapResult } from '../../../agent/server/api.ts';
 import { filterDuration, replaceTerms } from '../lib/filter.ts';
-import { formatCount, formatDuration, formatTime } from '../lib/format.ts';
+import { formatCount, formatDuration, formatLatencyTick, formatTime } from '../lib/format.ts';
 import { cssColor, errorHue, mix, type Rgb, surfaceOf, type Theme } from '../lib/frame-kind.ts';
 import {
   areaBetween,
@@ -202,7 +202,7 @@ function paintAxes(
     context.moveTo(axisWidthPx, y);
     context.lineTo(axisWidthPx + width, y);
     context.stroke();
-    context.fillText(formatDuration(ns).replace(/\.0+(?=\D)/, ''), axisWidthPx - 6, Math.min(height - 6, Math.max(6, y)));
+    context.fillText(formatLatencyTick(ns), axisWidthPx - 6, Math.min(height - 6, Math.max(6, y)));
   }
   context.textAlign = 'center';
   for (const ms of timeTicks(map.fromMs, map.toMs, Math.max(2, width / 110))) {

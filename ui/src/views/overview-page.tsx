@@ -13,7 +13,7 @@ import {
   formatShare,
 } from '../lib/format.ts';
 import { type Rgb, seriesHue } from '../lib/frame-kind.ts';
-import { chartData } from '../lib/series.ts';
+import { chartData, orderGroups } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
 import { filterText, navigate, param, rangeFrom, rangeTo } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
@@ -30,6 +30,8 @@ interface HostChart {
   name: string;
   title: string;
   groupBy: string;
+  /** Values of groupBy in the order of hues. */
+  groups: readonly string[];
   isStacked: boolean;
   hues: readonly Rgb[];
   format: (value: number) => string;
@@ -41,6 +43,7 @@ const hostCharts: readonly HostChart[] = [
     name: 'host.cpu',
     title: 'CPU, cores',
     groupBy: 'kind',
+    groups: ['user', 'system', 'iowait', 'steal'],
     isStacked: true,
     hues: [7, 1, 3, 0].map(seriesHue),
     format: formatCoreCount,
@@ -50,6 +53,7 @@ const hostCharts: readonly HostChart[] = [
     name: 'host.load',
     title: 'Load, 1 min',
     groupBy: '',
+    groups: [],
     isStacked: false,
     hues: [seriesHue(7)],
     format: formatCoreCount,
@@ -59,6 +63,7 @@ const hostCharts: readonly HostChart[] = [
     name: 'host.memory.used',
     title: 'Memory used',
     groupBy: '',
+    groups: [],
     isStacked: true,
     hues: [seriesHue(7)],
     format: formatBytes,
@@ -68,6 +73,7 @@ const hostCharts: readonly HostChart[] = [
     name: 'host.disk',
     title: 'Disk',
     groupBy: 'direction',
+    groups: ['read', 'write'],
     isStacked: false,
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
@@ -77,6 +83,7 @@ const hostCharts: readonly HostChart[] = [
     name: 'host.network',
     title: 'Network',
     groupBy: 'direction',
+    groups: ['receive', 'transmit'],
     isStacked: false,
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
@@ -92,6 +99,9 @@ function shortBytes(value: number): string {
 function bytesPerSecond(value: number): string {
   return `${formatBytes(value)}/s`;
 }
+
+/** So many services are shown at first: below them stand the operations, which would be out of sight on a host with many small services. */
+const shortList = 15;
 
 export function OverviewPage() {
   return (
@@ -115,7 +125,10 @@ function HostSeries({ chart }: { chart: HostChart }) {
     () => resolveRange(rangeFrom.value, rangeTo.value, agentNowMs()),
     [rangeFrom.value, rangeTo.value, liveTick.value],
   );
-  const data = useMemo(() => (answer.data === undefined ? undefined : chartData(answer.data, chart.isStacked)), [answer.data]);
+  const data = useMemo(
+    () => (answer.data === undefined ? undefined : chartData(orderGroups(answer.data, chart.groups), chart.isStacked)),
+    [answer.data],
+  );
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} />;
   if (data === undefined) return <div class="chart-place" style={{ height: '122px' }} />;
   return (
@@ -142,6 +155,8 @@ function Services() {
     [answer.data],
   );
   const range = resolveRange(rangeFrom.value, rangeTo.value, agentNowMs());
+  const isAll = param('all') === '1' || rows.length <= shortList + 2;
+  const shown = isAll ? rows : rows.filter((row, i) => i < shortList || row.service === opened);
   const toggle = (service: string) => navigate({ params: { open: service === opened ? undefined : service } });
   useKeys([{ key: 'Escape', help: 'Close the open service', run: () => navigate({ params: { open: undefined } }) }]);
   const most = rows[0]?.cpuSeries.length === undefined ? 0 : rows.reduce((peak, row) => Math.max(peak, ...row.cpuSeries), 0);
@@ -173,7 +188,7 @@ function Services() {
             </tr>
           </thead>
           <tbody>
-            {rows.map(row => (
+            {shown.map(row => (
               <ServiceLines
                 key={row.service}
                 row={row}
@@ -183,6 +198,15 @@ function Services() {
                 toggle={toggle}
               />
             ))}
+            {!isAll && (
+              <tr>
+                <td colSpan={10}>
+                  <PageLink to={{ params: { all: '1' } }} testId="all-services">
+                    Show all {formatCount(rows.length)}
+                  </PageLink>
+                </td>
+              </tr>
+            )}
           </tbody>
         </table>
       )}

@@ -3,7 +3,8 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { SourceState } from '../../../agent/server/api.ts';
 import { formatBytes, formatCount, formatDuration, formatRate, formatRelative, formatShare } from '../lib/format.ts';
-import { lossOf } from '../lib/source-loss.ts';
+import { groupHooks } from '../lib/hook-groups.ts';
+import { lossOf, reasonTitle } from '../lib/source-loss.ts';
 import { navigate, param } from '../state/address.ts';
 import { type ApiFailure, apiUrl, postJson } from '../state/api.ts';
 import { agentNowMs, sources as liveSources } from '../state/live.ts';
@@ -78,7 +79,7 @@ function SourceLines({ source, isOpen, onChange }: SourceLinesProps) {
   const toggle = () => navigate({ params: { open: isOpen ? undefined : source.name } });
   const isRunning = source.state === 'running';
   const lost = lossOf(source.counts);
-  const ways = [...new Set(source.hooks.map(hook => hook.way))].join(', ');
+  const ways = [...new Set(source.hooks.map(hook => hook.way.replaceAll('_', ' ')))].join(', ');
   return (
     <>
       <tr class="clickable" aria-selected={isOpen} onClick={toggle} data-testid={`source-${source.name}`}>
@@ -167,12 +168,17 @@ function SourcePanel({ source, onChange }: { source: SourceState; onChange: (sta
         <h3>Hooks</h3>
         {source.hooks.length === 0 && <p class="dim">Not attached. Start the source to see how this kernel lets it attach.</p>}
         <ul class="plain-list hooks">
-          {source.hooks.map(hook => (
-            <li key={hook.observes}>
-              <span>{hook.observes}</span> <b>{hook.way}</b>
-              {hook.refused.map(refused => (
+          {groupHooks(source.hooks).map(group => (
+            <li key={group.observes.join()}>
+              {group.observes.map(observed => (
+                <div key={observed}>{observed}</div>
+              ))}
+              <div>
+                by <b>{group.way.replaceAll('_', ' ')}</b>
+              </div>
+              {group.refused.map(refused => (
                 <div key={refused.way} class="dim">
-                  not {refused.way}: {refused.reason}
+                  not by {refused.way.replaceAll('_', ' ')}: {refused.reason}
                 </div>
               ))}
             </li>
@@ -224,7 +230,7 @@ function SourcePanel({ source, onChange }: { source: SourceState; onChange: (sta
         <dl class="counts">
           {Object.entries(source.counts).map(([reason, count]) => (
             <div key={reason}>
-              <dt>{reason.replaceAll('_', ' ')}</dt>
+              <dt>{reasonTitle(reason)}</dt>
               <dd>{formatCount(count)}</dd>
             </div>
           ))}

@@ -2,6 +2,7 @@
 
 import { useState } from 'preact/hooks';
 import type { ProcessSummary, SpansResult } from '../../../agent/server/api.ts';
+import { tellingAttributes } from '../lib/attribute-groups.ts';
 import { formatDuration, formatRelative, formatTime } from '../lib/format.ts';
 import { rangeFrom, rangeTo } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
@@ -88,7 +89,7 @@ function SlowestSpans({ filter }: { filter: string }) {
               <b>{span.name}</b>
               <span class="bad">{span.error}</span>
               <span class="cut">
-                {Object.entries(span.attributes)
+                {tellingAttributes(span.attributes)
                   .slice(0, 2)
                   .map(([key, value]) => showAttribute(key, value))
                   .join(' ')}
@@ -114,7 +115,11 @@ function Processes({ filter }: { filter: string }) {
       <ul class="plain-list">
         {rows.slice(0, 6).map(row => (
           <li key={`${row.pid} ${row.startMs}`}>
-            <PageLink to={{ page: 'flame', params: { filter: `pid="${row.pid}"` } }} class="span-line" title={row.commandLine}>
+            <PageLink
+              to={{ page: 'flame', params: { filter: `pid="${row.pid}"` } }}
+              class="span-line process-line"
+              title={row.commandLine}
+            >
               <span class="num">{row.pid}</span>
               <b>{row.comm}</b>
               <span class="cut dim">{row.commandLine}</span>

@@ -56,7 +56,7 @@ export function SettingsForm({ source, onChange }: { source: SourceState; onChan
               ) : (
                 <input type="text" spellcheck={false} {...common} />
               )}
-              <span class="dim">{spec.unit}</span>
+              <span class="dim">{spec.unit.replace(/^us$/, 'µs')}</span>
             </span>
             <span class={'problem' in parsed ? 'bad' : 'dim'}>{'problem' in parsed ? parsed.problem : spec.help}</span>
           </label>

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from 'preact';
 import type { AttributeValue, SpanSummary } from '../../../agent/server/api.ts';
-import { attributeUnit } from '../lib/attribute-groups.ts';
+import { attributeUnit, tellingAttributes } from '../lib/attribute-groups.ts';
 import { formatDuration, formatRelative, formatTime, formatValue } from '../lib/format.ts';
 import { cssColor, serviceHue } from '../lib/frame-kind.ts';
 import { agentNowMs } from '../state/live.ts';
@@ -87,7 +87,7 @@ export function showAttribute(key: string, value: AttributeValue): string {
 function AttributeLine({ span }: { span: SpanSummary }) {
   return (
     <span class="attribute-line">
-      {Object.entries(span.attributes).map(([key, value]) => (
+      {tellingAttributes(span.attributes).map(([key, value]) => (
         <span key={key}>
           <span class="dim">{key.slice(key.lastIndexOf('.') + 1)}</span> {showAttribute(key, value)}
         </span>

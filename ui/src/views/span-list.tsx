@@ -35,8 +35,8 @@ export function SpanList({ select }: { select: string }) {
   const url = apiUrl('spans', query);
   const [more, setMore] = useState<Pages>({ url: '', spans: [], next: '', failure: undefined });
   const hasMore = more.url === url && more.spans.length > 0;
-  // Rows would move away under the reader once further pages are there; the list then stays as it is until asked anew.
-  const first = useApi<SpansResult>(url, { isLive: !hasMore });
+  // Rows must not move away under the reader: with a span open, or further pages loaded, the list stays as it is until asked anew.
+  const first = useApi<SpansResult>(url, { isLive: !hasMore && select === '' });
   const spans = useMemo(
     () => (hasMore ? [...(first.data?.spans ?? []), ...more.spans] : (first.data?.spans ?? [])),
     [first.data, more, hasMore],
@@ -170,6 +170,7 @@ export function SpanTable({ spans, columns, sort, sorted, selectedIndex, onEnd }
         count={spans.length}
         rowPx={24}
         reveal={selectedIndex}
+        revealKey={selectedIndex < 0 ? '' : keyOf(spans[selectedIndex] as SpanSummary)}
         onEnd={onEnd}
         testId="span-rows"
         row={index => {

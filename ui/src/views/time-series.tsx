@@ -127,8 +127,8 @@ function chartOptions(latest: { current: TimeSeriesProps }, shown: Theme, widthP
     axes: [
       {
         ...axis,
-        size: 18,
-        gap: 2,
+        size: 20,
+        gap: 5,
         space: 72,
         values: (_chart, splits, _axis, _space, stepSeconds) => splits.map(at => shortTime(at, stepSeconds)),
       },

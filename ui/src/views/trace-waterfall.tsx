@@ -2,7 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 import type { TraceResult } from '../../../agent/server/api.ts';
-import { formatDateTime, formatDuration } from '../lib/format.ts';
+import { formatDateTime, formatDuration, formatLatencyTick } from '../lib/format.ts';
 import { cssColor, mix, serviceHue, surfaceOf } from '../lib/frame-kind.ts';
 import { lengthTicks } from '../lib/time-ticks.ts';
 import { layoutWaterfall, type Waterfall, type WaterfallLine } from '../lib/waterfall.ts';
@@ -54,6 +54,7 @@ export function TraceWaterfall({ traceId, selectedSpan }: { traceId: string; sel
             count={waterfall.lines.length}
             rowPx={24}
             reveal={selected}
+            revealKey={selectedSpan}
             row={index => {
               const line = waterfall.lines[index];
               return line === undefined ? null : (
@@ -80,7 +81,7 @@ function Axis({ waterfall }: { waterfall: Waterfall }) {
       <span role="columnheader" class="waterfall-axis" aria-label="Time">
         {lengthTicks(waterfall.lengthNs, 8).map(ns => (
           <span key={ns} style={{ left: `${(ns / (waterfall.lengthNs || 1)) * 100}%` }}>
-            {formatDuration(ns)}
+            {formatLatencyTick(ns)}
           </span>
         ))}
       </span>

@@ -8,8 +8,9 @@ export interface VirtualRowsProps {
   count: number;
   rowPx: number;
   row: (index: number) => ComponentChildren;
-  /** Scrolls this row into sight when it changes; -1 for none. */
+  /** Scrolls this row into sight when its key changes: not when live data moves the row. -1 for none. */
   reveal?: number;
+  revealKey?: string;
   /** Called when the last rows come into sight. */
   onEnd?: () => void;
   /** Stays at the top; in the same box as the rows, so that their columns line up. */
@@ -35,7 +36,7 @@ export function VirtualRows(props: VirtualRowsProps) {
     const bottom = top + rowPx + (props.head === undefined ? 0 : rowPx);
     if (top < element.scrollTop) element.scrollTop = top;
     else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
-  }, [reveal]);
+  }, [props.revealKey, reveal >= 0]);
   const onScroll = () => {
     const element = box.current;
     if (element === null) return;
