@@ -27,7 +27,7 @@ ByteSource ByteSource::ofMemory(const void *data, size_t sizeBytes) {
 }
 
 size_t ByteSource::readSome(uint64_t offset, void *out, size_t sizeBytes) const {
-    if (offset >= sizeBytes_) {
+    if (offset >= sizeBytes_ || sizeBytes == 0) {
         return 0;
     }
     size_t wanted = static_cast<size_t>(std::min<uint64_t>(sizeBytes, sizeBytes_ - offset));

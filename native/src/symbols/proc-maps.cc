@@ -38,6 +38,7 @@ bool takeChar(std::string_view &text, char expected) {
 
 std::string unescape(std::string_view path) {
     std::string text;
+    text.reserve(path.size());
     for (size_t i = 0; i < path.size(); i++) {
         // proc(5): the line feed is the only character that maps escapes.
         if (path.substr(i, 4) == "\\012") {

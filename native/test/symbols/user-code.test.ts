@@ -290,7 +290,8 @@ describe('JavaScript', () => {
     console.log(`symbols of node read in ${loadMs.toFixed(0)} ms; cached locate ${nsPerFrame.toFixed(0)} ns a frame`);
     const memory = own.memory();
     console.log(`memory: ${JSON.stringify(memory)}; resident ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB`);
-    assert.ok(nsPerFrame < 200, 'a cached frame takes less than 200 ns');
+    // In the VMs of the kernel matrix time means nothing.
+    if (!process.env.HOTSPAN_VM) assert.ok(nsPerFrame < 200, 'a cached frame takes less than 200 ns');
     assert.ok(memory.bytes > 1e6 && memory.bytes < 64e6 && memory.locations >= 100 && memory.processes === 1);
     own.close();
     await assert.rejects(own.describe(ids), /closed/);

@@ -1,0 +1,25 @@
+/** Builds the symbolizer's core with AddressSanitizer and UndefinedBehaviorSanitizer and runs core-test.cc, ELF mutations included. */
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build, hasCommand } from './programs.ts';
+
+const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
+
+test('the core holds under the sanitizers against lying files, names, maps and perf-maps', { timeout: 600_000 }, () => {
+  const out = join(projectDir, '.build/symbols-test');
+  execFileSync('cmake', ['-S', join(projectDir, 'native/test/symbols'), '-B', out], { stdio: 'ignore' });
+  execFileSync('cmake', ['--build', out, '--parallel', '2'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const files = [
+    build('victim', 'gcc', ['-O2', '-o', '{out}', '{src}functions.c', '-ldl']),
+    build('victim.so', 'gcc', ['-O2', '-shared', '-fPIC', '-o', '{out}', '{src}library.c']),
+    ...(hasCommand('go') ? [build('victim-go', 'go', ['build', '-o', '{out}', '{src}names.go'], { CGO_ENABLED: '0' })] : []),
+  ];
+  const run = spawnSync(join(out, 'core-test'), files, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  console.log(run.stdout);
+  assert.equal(run.status, 0, run.stderr);
+  assert.match(run.stdout, /all parts passed\n$/);
+});
