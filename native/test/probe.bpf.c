@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* Programs and maps for the addon's own tests: one of each way to attach, a perf buffer whose records are numbered, and one of each
- * kind of map. Only the thread `target_tid` is listened to, so that counts are exact on a busy machine. */
+ * kind of map. Only one process, or one thread of it, is listened to, so that counts are exact on a busy machine. */
 #include "event.h"
 
 #include <bpf/bpf_tracing.h>
@@ -13,6 +13,8 @@ struct probe_event {
     __u64 number;
 };
 
+const volatile __u32 target_pid = 0;
+/* 0: all threads of target_pid. */
 const volatile __u32 target_tid = 0;
 /* Bytes of a record; more than the struct has, so that buffers fill up fast. Of 8 bytes, to test the sizes of constants. */
 const volatile __u64 record_bytes = sizeof(struct probe_event);
@@ -65,7 +67,9 @@ struct {
 
 static __always_inline int is_target(void)
 {
-    return (__u32)bpf_get_current_pid_tgid() == target_tid;
+    __u64 pid_tgid = bpf_get_current_pid_tgid();
+
+    return pid_tgid >> 32 == target_pid && (!target_tid || (__u32)pid_tgid == target_tid);
 }
 
 static __always_inline void count(__u32 which)
@@ -100,6 +104,7 @@ int probe_raw(struct bpf_raw_tracepoint_args *ctx)
 {
     if (is_target() && ctx->args[1] == SYS_GETPPID) {
         count(COUNT_RAW);
+        bpf_get_stackid(ctx, &probe_stacks, 0);
         emit(ctx);
     }
     return 0;
@@ -124,7 +129,7 @@ int probe_tracepoint(void *ctx)
 SEC("perf_event")
 int probe_perf(void *ctx)
 {
-    if (target_tid == 0 || is_target())
+    if (is_target())
         count(COUNT_PERF);
     return 0;
 }
@@ -132,6 +137,7 @@ int probe_perf(void *ctx)
 SEC("uprobe")
 int probe_uprobe(void *ctx)
 {
+    /* By file and place, not by process: the programs that the tests start are new each time. */
     count(COUNT_UPROBE);
     return 0;
 }

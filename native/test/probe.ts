@@ -1,0 +1,148 @@
+/**
+ * What the addon's tests share: the probe object (probe.bpf.c) built, opened and loaded for this process, and the events that it counts.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { NativeAddon, NativeObject } from '../../agent/bpf/native.ts';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+const buildDir = `${root}.build/test`;
+export const probePath = `${buildDir}/probe.bpf.o`;
+const targetPath = `${buildDir}/target`;
+
+/** The programs that need what not every kernel has, and the one that the verifier refuses: left out unless asked for. */
+const optionalPrograms = ['probe_kprobe', 'probe_fentry', 'probe_refused'];
+
+/** Index into probe_counts: enum counter of probe.bpf.c. */
+export const counters = { raw: 0, btf: 1, tracepoint: 2, perf: 3, uprobe: 4, uretprobe: 5 } as const;
+/** Index into probe_drops: enum drop_reason of bpf/lib/event.h. */
+export const drops = { seen: 0, emitted: 1, bufferFull: 4 } as const;
+
+/** Compiles to a name of its own and then renames: test files run at the same time. */
+function compile(command: string, output: string, options: readonly string[]): void {
+  mkdirSync(buildDir, { recursive: true });
+  const temporary = `${output}.${process.pid}`;
+  execFileSync(command, [...options, '-o', temporary], { stdio: ['ignore', 'inherit', 'inherit'] });
+  renameSync(temporary, output);
+}
+
+export function buildProbe(): void {
+  const machine = process.arch === 'arm64' ? 'arm64' : 'x86';
+  const includes = [
+    '-I',
+    `${root}bpf/lib`,
+    '-isystem',
+    `/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`,
+  ];
+  const flags = [
+    '-O2',
+    '-g',
+    '-target',
+    'bpf',
+    `-D__TARGET_ARCH_${machine}`,
+    '-D__bpf__',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-Wno-unused-parameter',
+  ];
+  compile('clang', probePath, [...flags, ...includes, '-c', `${root}native/test/probe.bpf.c`]);
+}
+
+/** The program whose function probed_work is called as often as its argument says, and the file offset of that function. */
+export function buildTarget(): { path: string; offset: number } {
+  compile('gcc', targetPath, ['-O1', `${root}native/test/target.c`]);
+  const symbols = execFileSync('nm', [targetPath], { encoding: 'utf8' });
+  const address = /^([0-9a-f]+) T probed_work$/m.exec(symbols)?.[1];
+  if (!address) throw new Error('nm does not list probed_work');
+  // The linker places .text at the same address and offset in position-independent executables.
+  return { path: targetPath, offset: Number.parseInt(address, 16) };
+}
+
+export interface ProbeOptions {
+  /** Bytes of a record; 0: none is written. */
+  readonly recordBytes?: number;
+  /** Only this thread; otherwise all of the process. */
+  readonly tid?: number;
+  readonly programs?: readonly string[];
+}
+
+/** Opens and loads the probe for this process, with the programs named or all that every kernel can load. */
+export function loadProbe(addon: NativeAddon, options: ProbeOptions = {}): NativeObject {
+  const object = addon.openObject(probePath);
+  for (const { name } of object.programs) {
+    object.setAutoload(name, options.programs ? options.programs.includes(name) : !optionalPrograms.includes(name));
+  }
+  object.setConstant('target_pid', process.pid);
+  object.setConstant('target_tid', options.tid ?? 0);
+  object.setConstant('is_emitting', options.recordBytes === 0 ? 0 : 1);
+  if (options.recordBytes) object.setConstant('record_bytes', BigInt(options.recordBytes));
+  object.load();
+  return object;
+}
+
+/** Makes exactly `count` of the system calls that the probe listens to. */
+export function makeEvents(count: number): void {
+  for (let i = 0; i < count; i++) process.ppid;
+}
+
+/** A per-CPU u64 of an array map, summed. */
+export function sumOfCpus(object: NativeObject, map: string, index: number): number {
+  const key = Buffer.alloc(4);
+  key.writeUInt32LE(index);
+  const values = object.mapLookup(map, key);
+  if (!values) throw new Error(`${map} has no entry ${index}`);
+  let sum = 0;
+  for (let offset = 0; offset < values.length; offset += 8) sum += Number(values.readBigUInt64LE(offset));
+  return sum;
+}
+
+/** Ids of the BPF programs and maps that this process holds open. */
+export function heldIds(pid: number | 'self' | undefined = 'self'): { programs: number[]; maps: number[] } {
+  const ids = { programs: [] as number[], maps: [] as number[] };
+  for (const fd of readdirSync(`/proc/${pid}/fdinfo`)) {
+    let text: string;
+    try {
+      text = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
+    } catch (error) {
+      // ENOENT: the descriptor that read the folder itself, closed since.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      throw error;
+    }
+    const program = /^prog_id:\s+(\d+)/m.exec(text)?.[1];
+    const map = /^map_id:\s+(\d+)/m.exec(text)?.[1];
+    if (program) ids.programs.push(Number(program));
+    if (map) ids.maps.push(Number(map));
+  }
+  return ids;
+}
+
+function existingIds(kind: 'prog' | 'map'): Set<number> {
+  const list = JSON.parse(execFileSync('bpftool', ['-j', kind, 'show'], { encoding: 'utf8' })) as { id: number }[];
+  return new Set(list.map(item => item.id));
+}
+
+/** Which of these the kernel still has. It frees them a little after the last descriptor is closed, so it gets five seconds. */
+export async function leftBehind(ids: { programs: number[]; maps: number[] }): Promise<string[]> {
+  for (let tries = 0; ; tries++) {
+    const [programs, maps] = [existingIds('prog'), existingIds('map')];
+    const left = [
+      ...ids.programs.filter(id => programs.has(id)).map(id => `program ${id}`),
+      ...ids.maps.filter(id => maps.has(id)).map(id => `map ${id}`),
+    ];
+    if (left.length === 0 || tries === 50) return left;
+    await sleep(100);
+  }
+}
+
+/** Waits until `read` gives `wanted` or less, five seconds at most, and returns what it gives then. */
+export async function settle(read: () => number, wanted: number): Promise<number> {
+  for (let tries = 0; read() > wanted && tries < 50; tries++) await sleep(100);
+  return read();
+}
+
+export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+export const threads = (): number => readdirSync('/proc/self/task').length;
