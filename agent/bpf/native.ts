@@ -245,6 +245,8 @@ export interface NativeAddon {
   probeFeatures(): KernelFeatures;
   /** Number and names of arguments of a kernel function from BTF and whether it returns a value; undefined where BTF has none. */
   kernelFunctionPrototype(name: string): { arguments: string[]; returnsValue: boolean } | undefined;
+  /** Names of a tracepoint's fields in order, without those that all have (common_*); undefined where there is no such tracepoint. */
+  tracepointFields(category: string, name: string): string[] | undefined;
   /** BPF_ENABLE_STATS while the link lives (5.8). */
   enableProgramStats(): NativeLink;
   /** CLOCK_MONOTONIC now and the Unix time at the same moment, in nanoseconds. */

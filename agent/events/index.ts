@@ -3,20 +3,23 @@
 import { decodeCpu, type CpuEvent } from './cpu.ts';
 import { decodeExec, type ExecEvent } from './exec.ts';
 import { decodeFile, type FileEvent } from './file.ts';
+import { decodeFunc, type FuncEvent } from './func.ts';
 
 export * from './cpu.ts';
 export * from './exec.ts';
 export * from './file.ts';
+export * from './func.ts';
 
-export type SourceName = 'cpu' | 'exec' | 'file';
+export type SourceName = 'cpu' | 'exec' | 'file' | 'func';
 
-export const sourceNames = ['cpu', 'exec', 'file'] as const;
+export const sourceNames = ['cpu', 'exec', 'file', 'func'] as const;
 
 /** The events of each source. */
 export interface EventOf {
   cpu: CpuEvent;
   exec: ExecEvent;
   file: FileEvent;
+  func: FuncEvent;
 }
 
 /** undefined: malformed (too short, of no known kind, or with counts that do not fit its size). */
@@ -26,6 +29,7 @@ export const decoders: { readonly [N in SourceName]: Decoder<N> } = {
   cpu: decodeCpu,
   exec: decodeExec,
   file: decodeFile,
+  func: decodeFunc,
 };
 
 /** Names of enum drop_reason; the place in the list is the index into the map <source>_drops. */

@@ -36,6 +36,8 @@ export const attributes = {
   functionAddress: 'hotspan.function.address',
   /** Binary that holds the probed function; empty for the kernel. */
   functionModule: 'hotspan.function.module',
+  /** Number of the system call by which a kernel function is seen where functions cannot be probed. */
+  functionSyscall: 'hotspan.function.syscall',
   /** Followed by the argument's name or number. */
   argumentPrefix: 'hotspan.argument.',
 } as const;

@@ -4,10 +4,17 @@ import type { SourceName } from '../events/index.ts';
 import { cpuKit } from './cpu/kit.ts';
 import { execKit } from './exec/kit.ts';
 import { fileKit } from './file/kit.ts';
-import type { SourceKit } from './source.ts';
+import { funcKit } from './func/kit.ts';
+import type { SourceKit, SourceSettings } from './source.ts';
 
 export const kits = {
   cpu: cpuKit,
   exec: execKit,
   file: fileKit,
+  func: funcKit,
 } as const satisfies { readonly [N in SourceName]: SourceKit<N> };
+
+/** Every setting of a source with its default. */
+export function defaultsOf(name: SourceName): SourceSettings {
+  return Object.fromEntries(kits[name].settings.map(spec => [spec.key, spec.default]));
+}

@@ -125,8 +125,10 @@ export interface RunningSource {
   readonly hooks: readonly AttachedHook[];
   /** Tells what was there before the programs were attached (the processes of source exec). Called once, after the start. */
   announce?(sink: Sink): void;
-  /** Applies settings without a restart. Throws a RangeError with one sentence for a bad value. */
-  update(settings: SourceSettings): void;
+  /** Applies settings without a restart. Throws, or rejects with, a RangeError with one sentence for a bad value. */
+  update(settings: SourceSettings): void | Promise<void>;
+  /** What was asked for and could not be done while the rest could, one sentence each: targets of source func. */
+  problems?(): readonly string[];
   /** Counters of <source>_drops summed over CPUs since the start, by reason (lower-case names of enum drop_reason). */
   counts(): Readonly<Record<string, number>>;
   /** Totals since the start. Empty where the source keeps none. */

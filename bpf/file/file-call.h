@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* What is remembered of a call from its entry to its return, and how the two find each other.
  *
- * A thread may be inside two calls of one operation at once (a file system that reads a file of another), and a return may
- * never come (its hook was missed, the thread died inside). So each call has a frame, an address on the thread's kernel
- * stack: a call inside another has a lower one, and a remembered call whose frame is not above a new one's is over. */
+ * A thread may be inside two calls of one operation at once (a file system that reads a file of another), and a return
+ * may never come (its hook was missed, the thread died inside). So each call has a frame, an address on the thread's
+ * kernel stack: a call inside another has a lower one, and a remembered call whose frame is not above a new one's is
+ * over. */
 #ifndef HOTSPAN_FILE_CALL_H
 #define HOTSPAN_FILE_CALL_H
 
@@ -74,10 +75,8 @@ struct {
 } file_open_calls SEC(".maps");
 
 /* Remembers a call; counts what of it or of an older one is lost. */
-static __always_inline void file_call_begin(void *calls, struct file_call_key *key, const struct file_call_head *call)
-{
-    FILE_EACH_NESTING(nesting)
-    {
+static __always_inline void file_call_begin(void *calls, struct file_call_key *key, const struct file_call_head *call) {
+    FILE_EACH_NESTING(nesting) {
         struct file_call_head *older;
         long err;
 
@@ -99,10 +98,8 @@ static __always_inline void file_call_begin(void *calls, struct file_call_key *k
 }
 
 /* The call that returns, or NULL where it was not remembered. Leaves its key in `key`. */
-static __always_inline void *file_call_of(void *calls, struct file_call_key *key, code_addr frame)
-{
-    FILE_EACH_NESTING(nesting)
-    {
+static __always_inline void *file_call_of(void *calls, struct file_call_key *key, code_addr frame) {
+    FILE_EACH_NESTING(nesting) {
         struct file_call_head *call;
 
         key->nesting = nesting;
@@ -117,12 +114,10 @@ static __always_inline void *file_call_of(void *calls, struct file_call_key *key
 }
 
 /* A thread that ends leaves no call behind. */
-static __always_inline void file_calls_forget(void *calls, __u32 operation)
-{
+static __always_inline void file_calls_forget(void *calls, __u32 operation) {
     struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = operation};
 
-    FILE_EACH_NESTING(nesting)
-    {
+    FILE_EACH_NESTING(nesting) {
         key.nesting = nesting;
         if (!bpf_map_delete_elem(calls, &key))
             file_count(DROP_NO_RETURN);

@@ -4,6 +4,7 @@
  * program is small before the point where a call turns out to be wanted, and most calls are not. */
 #include "file.h"
 
+#include "frame.h"
 #include "kernel.h"
 #include "path.h"
 #include "scratch.h"
@@ -44,21 +45,18 @@ struct {
 /* A vector of more elements than this is not added up. */
 #define VECTOR_MAX 32
 
-static __always_inline int is_storage(__u32 mode)
-{
+static __always_inline int is_storage(__u32 mode) {
     return (mode & MODE_TYPE) == MODE_REGULAR || (mode & MODE_TYPE) == MODE_BLOCK;
 }
 
-static __always_inline struct file_settings *settings_of(void)
-{
+static __always_inline struct file_settings *settings_of(void) {
     __u32 key = 0;
 
     return bpf_map_lookup_elem(&file_settings, &key);
 }
 
 /* Counts the call and says whether its process is wanted. */
-static __always_inline int is_wanted(__u64 pid_tgid)
-{
+static __always_inline int is_wanted(__u64 pid_tgid) {
     struct file_settings *settings = settings_of();
     pid_nr pid = (pid_nr)(pid_tgid >> 32);
 
@@ -70,8 +68,7 @@ static __always_inline int is_wanted(__u64 pid_tgid)
 }
 
 /* NULL where the descriptor is not open. */
-static __always_inline struct file *file_of_fd(__u32 fd)
-{
+static __always_inline struct file *file_of_fd(__u32 fd) {
     struct task_struct *task = (struct task_struct *)bpf_get_current_task();
     struct fdtable *table = BPF_CORE_READ(task, files, fdt);
     struct file *file = NULL;
@@ -84,8 +81,7 @@ static __always_inline struct file *file_of_fd(__u32 fd)
 
 /* ---- Entries. */
 
-static __always_inline void open_begin(code_addr frame, const char *name, const struct open_how *how, __u32 known)
-{
+static __always_inline void open_begin(code_addr frame, const char *name, const struct open_how *how, __u32 known) {
     struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_OPEN};
     struct file_open_call call = {};
     long length;
@@ -104,16 +100,15 @@ static __always_inline void open_begin(code_addr frame, const char *name, const 
 }
 
 /* For a file whose type was found to be wanted, in a process that is wanted. */
-static __always_inline void transfer_begin(enum file_operation operation, __u64 pid_tgid, struct file_call *call)
-{
+static __always_inline void transfer_begin(enum file_operation operation, __u64 pid_tgid, struct file_call *call) {
     struct file_call_key key = {.pid_tgid = pid_tgid, .operation = operation};
 
     call->head.start_ns = bpf_ktime_get_ns();
     file_call_begin(&file_calls, &key, &call->head);
 }
 
-static __always_inline void probe_begin(enum file_operation operation, code_addr frame, __u32 mode, struct file_call *call)
-{
+static __always_inline void probe_begin(enum file_operation operation, code_addr frame, __u32 mode,
+                                        struct file_call *call) {
     __u64 pid_tgid = bpf_get_current_pid_tgid();
 
     if (!is_wanted(pid_tgid))
@@ -126,8 +121,7 @@ static __always_inline void probe_begin(enum file_operation operation, code_addr
     transfer_begin(operation, pid_tgid, call);
 }
 
-static __always_inline void syscall_begin(enum file_operation operation, struct file_call *call)
-{
+static __always_inline void syscall_begin(enum file_operation operation, struct file_call *call) {
     __u64 pid_tgid = bpf_get_current_pid_tgid();
     struct file *file;
 
@@ -145,8 +139,7 @@ static __always_inline void syscall_begin(enum file_operation operation, struct 
 /* ---- Returns. */
 
 /* Adds the call to its operation's sums; true when it lasted long enough to be told. */
-static __always_inline int sum_up(enum file_operation operation, duration_ns latency_ns, __s64 result)
-{
+static __always_inline int sum_up(enum file_operation operation, duration_ns latency_ns, __s64 result) {
     struct file_settings *settings = settings_of();
     __u32 key = operation;
     struct latency_sums *sums = bpf_map_lookup_elem(&file_sums, &key);
@@ -160,8 +153,7 @@ static __always_inline int sum_up(enum file_operation operation, duration_ns lat
     return 0;
 }
 
-static __always_inline void describe_inode(struct file_event *event, struct file *file)
-{
+static __always_inline void describe_inode(struct file_event *event, struct file *file) {
     struct inode *inode = BPF_CORE_READ(file, f_mapping, host);
 
     event->inode = BPF_CORE_READ(file, f_inode, i_ino);
@@ -171,8 +163,7 @@ static __always_inline void describe_inode(struct file_event *event, struct file
 }
 
 /* Fields that every operation has. */
-static __always_inline void describe_call(struct file_event *event, enum file_operation operation)
-{
+static __always_inline void describe_call(struct file_event *event, enum file_operation operation) {
     event->requested_bytes = 0;
     event->file_bytes = 0;
     event->inode = 0;
@@ -186,8 +177,7 @@ static __always_inline void describe_call(struct file_event *event, enum file_op
 }
 
 /* The path is in place: adds the stacks and hands the record over. */
-static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, ktime_ns now_ns)
-{
+static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, ktime_ns now_ns) {
     __u32 size_bytes;
 
     /* The verifier must see the bound on the very register that is added to the record's address. */
@@ -202,10 +192,9 @@ static __always_inline void tell(void *ctx, struct file_event *event, __u64 path
     file_emit(ctx, event, size_bytes);
 }
 
-/* The name as passed, into the record: what was read at the entry, unless that failed or was not all. The kernel has read the
- * name by now, so it is in memory. */
-static __always_inline __u32 open_name(struct file_event *event, const struct file_open_call *call)
-{
+/* The name as passed, into the record: what was read at the entry, unless that failed or was not all. The kernel has
+ * read the name by now, so it is in memory. */
+static __always_inline __u32 open_name(struct file_event *event, const struct file_open_call *call) {
     long length = call->name_bytes;
 
     if (length > 0 && length < FILE_ENTRY_NAME_BYTES) {
@@ -218,8 +207,7 @@ static __always_inline __u32 open_name(struct file_event *event, const struct fi
     return length > 0 ? (__u32)length - 1 : 0;
 }
 
-static __always_inline int open_end(void *ctx, code_addr frame, __s64 result)
-{
+static __always_inline int open_end(void *ctx, code_addr frame, __s64 result) {
     struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_OPEN};
     struct file_open_call *call = file_call_of(&file_open_calls, &key, frame);
     ktime_ns now_ns;
@@ -255,8 +243,7 @@ forget:
 }
 
 /* Sum of the lengths of a vector, 0 where it is too long or cannot be read. */
-static __always_inline byte_count vector_bytes(const struct iovec *vector, __u32 length)
-{
+static __always_inline byte_count vector_bytes(const struct iovec *vector, __u32 length) {
     byte_count bytes = 0;
 
     if (length > VECTOR_MAX)
@@ -273,15 +260,13 @@ static __always_inline byte_count vector_bytes(const struct iovec *vector, __u32
     return bytes;
 }
 
-/* Another thread may have closed the descriptor meanwhile; what its struct file holds then is another's. Probes are called
- * with a reference held. */
-static __always_inline int is_same_file(const struct file_call *call, struct file *file)
-{
+/* Another thread may have closed the descriptor meanwhile; what its struct file holds then is another's. Probes are
+ * called with a reference held. */
+static __always_inline int is_same_file(const struct file_call *call, struct file *file) {
     return call->head.frame || file_of_fd(call->fd) == file;
 }
 
-static __always_inline int transfer_end(void *ctx, enum file_operation operation, code_addr frame, __s64 result)
-{
+static __always_inline int transfer_end(void *ctx, enum file_operation operation, code_addr frame, __s64 result) {
     struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = operation};
     struct file_call *call = file_call_of(&file_calls, &key, frame);
     struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -323,32 +308,28 @@ forget:
     return 0;
 }
 
-/* ---- Programs: fentry/fexit. A program's context lies on the kernel stack, at the same address at entry and return. */
+/* ---- Programs: fentry/fexit. */
 
-static __always_inline __u32 mode_of(struct file *file)
-{
+static __always_inline __u32 mode_of(struct file *file) {
     return file->f_inode->i_mode;
 }
 
 SEC("fentry/do_sys_openat2")
-int open_fentry(__u64 *ctx)
-{
+int open_fentry(__u64 *ctx) {
     struct open_how how = {};
 
     bpf_probe_read_kernel(&how, sizeof(how), (const void *)ctx[2]);
-    open_begin((code_addr)ctx, (const char *)ctx[1], &how, FILE_HAS_FLAGS);
+    open_begin(frame_of_context(ctx), (const char *)ctx[1], &how, FILE_HAS_FLAGS);
     return 0;
 }
 
 SEC("fexit/do_sys_openat2")
-int open_fexit(__u64 *ctx)
-{
-    return open_end(ctx, (code_addr)ctx, (__s32)ctx[3]);
+int open_fexit(__u64 *ctx) {
+    return open_end(ctx, frame_of_context(ctx), (__s32)ctx[3]);
 }
 
 SEC("kprobe/do_sys_openat2")
-int open_kprobe(struct pt_regs *ctx)
-{
+int open_kprobe(struct pt_regs *ctx) {
     struct open_how how = {};
 
     bpf_probe_read_kernel(&how, sizeof(how), (const void *)PT_REGS_PARM3(ctx));
@@ -357,8 +338,7 @@ int open_kprobe(struct pt_regs *ctx)
 }
 
 SEC("kretprobe/do_sys_openat2")
-int open_kretprobe(struct pt_regs *ctx)
-{
+int open_kretprobe(struct pt_regs *ctx) {
     return open_end(ctx, PT_REGS_SP(ctx), (__s32)PT_REGS_RC(ctx));
 }
 
@@ -366,23 +346,20 @@ int open_kretprobe(struct pt_regs *ctx)
  * buffer and its size, or a vector and its length. */
 #define TRANSFER_PROBES(name, function, operation, is_vector)                                                          \
     SEC("fentry/" #function)                                                                                           \
-    int name##_fentry(__u64 *ctx)                                                                                      \
-    {                                                                                                                  \
+    int name##_fentry(__u64 *ctx) {                                                                                    \
         struct file_call call = {                                                                                      \
             .file = ctx[0], .requested = ctx[(is_vector) ? 1 : 2], .vector_length = (is_vector) ? (__u32)ctx[2] : 0};  \
-        probe_begin(operation, (code_addr)ctx, mode_of((struct file *)ctx[0]), &call);                                 \
+        probe_begin(operation, frame_of_context(ctx), mode_of((struct file *)ctx[0]), &call);                          \
         return 0;                                                                                                      \
     }                                                                                                                  \
     SEC("fexit/" #function)                                                                                            \
-    int name##_fexit(__u64 *ctx)                                                                                       \
-    {                                                                                                                  \
+    int name##_fexit(__u64 *ctx) {                                                                                     \
         if (!is_storage(mode_of((struct file *)ctx[0])))                                                               \
             return 0;                                                                                                  \
-        return transfer_end(ctx, operation, (code_addr)ctx, (__s64)ctx[(is_vector) ? 5 : 4]);                          \
+        return transfer_end(ctx, operation, frame_of_context(ctx), (__s64)ctx[(is_vector) ? 5 : 4]);                   \
     }                                                                                                                  \
     SEC("kprobe/" #function)                                                                                           \
-    int name##_kprobe(struct pt_regs *ctx)                                                                             \
-    {                                                                                                                  \
+    int name##_kprobe(struct pt_regs *ctx) {                                                                           \
         struct file *file = (struct file *)PT_REGS_PARM1(ctx);                                                         \
         struct file_call call = {.file = (__u64)file,                                                                  \
                                  .requested = (is_vector) ? PT_REGS_PARM2(ctx) : PT_REGS_PARM3(ctx),                   \
@@ -391,8 +368,7 @@ int open_kretprobe(struct pt_regs *ctx)
         return 0;                                                                                                      \
     }                                                                                                                  \
     SEC("kretprobe/" #function)                                                                                        \
-    int name##_kretprobe(struct pt_regs *ctx)                                                                          \
-    {                                                                                                                  \
+    int name##_kretprobe(struct pt_regs *ctx) {                                                                        \
         return transfer_end(ctx, operation, PT_REGS_SP(ctx), (__s64)PT_REGS_RC(ctx));                                  \
     }
 
@@ -402,25 +378,22 @@ TRANSFER_PROBES(write, vfs_write, FILE_WRITE, 0)
 TRANSFER_PROBES(writev, vfs_writev, FILE_WRITE, 1)
 
 SEC("fentry/vfs_fsync_range")
-int fsync_fentry(__u64 *ctx)
-{
+int fsync_fentry(__u64 *ctx) {
     struct file_call call = {.file = ctx[0]};
 
-    probe_begin(FILE_FSYNC, (code_addr)ctx, mode_of((struct file *)ctx[0]), &call);
+    probe_begin(FILE_FSYNC, frame_of_context(ctx), mode_of((struct file *)ctx[0]), &call);
     return 0;
 }
 
 SEC("fexit/vfs_fsync_range")
-int fsync_fexit(__u64 *ctx)
-{
+int fsync_fexit(__u64 *ctx) {
     if (!is_storage(mode_of((struct file *)ctx[0])))
         return 0;
-    return transfer_end(ctx, FILE_FSYNC, (code_addr)ctx, (__s32)ctx[4]);
+    return transfer_end(ctx, FILE_FSYNC, frame_of_context(ctx), (__s32)ctx[4]);
 }
 
 SEC("kprobe/vfs_fsync_range")
-int fsync_kprobe(struct pt_regs *ctx)
-{
+int fsync_kprobe(struct pt_regs *ctx) {
     struct file *file = (struct file *)PT_REGS_PARM1(ctx);
     struct file_call call = {.file = (__u64)file};
 
@@ -429,16 +402,14 @@ int fsync_kprobe(struct pt_regs *ctx)
 }
 
 SEC("kretprobe/vfs_fsync_range")
-int fsync_kretprobe(struct pt_regs *ctx)
-{
+int fsync_kretprobe(struct pt_regs *ctx) {
     return transfer_end(ctx, FILE_FSYNC, PT_REGS_SP(ctx), (__s32)PT_REGS_RC(ctx));
 }
 
 /* ---- Programs: tracepoints of system calls. */
 
 SEC("tracepoint/syscalls/sys_enter_open")
-int open_enter(struct syscall_enter *ctx)
-{
+int open_enter(struct syscall_enter *ctx) {
     struct open_how how = {.flags = ctx->args[1], .mode = ctx->args[2]};
 
     open_begin(0, (const char *)ctx->args[0], &how, FILE_HAS_FLAGS);
@@ -446,8 +417,7 @@ int open_enter(struct syscall_enter *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_enter_openat")
-int openat_enter(struct syscall_enter *ctx)
-{
+int openat_enter(struct syscall_enter *ctx) {
     struct open_how how = {.flags = ctx->args[2], .mode = ctx->args[3]};
 
     open_begin(0, (const char *)ctx->args[1], &how, FILE_HAS_FLAGS);
@@ -455,8 +425,7 @@ int openat_enter(struct syscall_enter *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_enter_openat2")
-int openat2_enter(struct syscall_enter *ctx)
-{
+int openat2_enter(struct syscall_enter *ctx) {
     struct open_how how = {};
     long err = bpf_probe_read_user(&how, sizeof(how), (const void *)ctx->args[2]);
 
@@ -466,8 +435,7 @@ int openat2_enter(struct syscall_enter *ctx)
 
 /* creat() is open() with O_CREAT, O_WRONLY and O_TRUNC. */
 SEC("tracepoint/syscalls/sys_enter_creat")
-int creat_enter(struct syscall_enter *ctx)
-{
+int creat_enter(struct syscall_enter *ctx) {
     struct open_how how = {.flags = 01000 | 0100 | 01, .mode = ctx->args[1]};
 
     open_begin(0, (const char *)ctx->args[0], &how, FILE_HAS_FLAGS);
@@ -475,31 +443,27 @@ int creat_enter(struct syscall_enter *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_exit_open")
-int open_exit(struct syscall_exit *ctx)
-{
+int open_exit(struct syscall_exit *ctx) {
     return open_end(ctx, 0, ctx->result);
 }
 
 /* read, pread64, write and pwrite64 have (fd, buffer, size) in common, the vector calls (fd, vector, length). */
 #define TRANSFER_TRACEPOINTS(name, operation)                                                                          \
     SEC("tracepoint/syscalls/sys_enter_" #name)                                                                        \
-    int name##_enter(struct syscall_enter *ctx)                                                                        \
-    {                                                                                                                  \
+    int name##_enter(struct syscall_enter *ctx) {                                                                      \
         struct file_call call = {.fd = (__u32)ctx->args[0], .requested = ctx->args[2]};                                \
         syscall_begin(operation, &call);                                                                               \
         return 0;                                                                                                      \
     }                                                                                                                  \
     SEC("tracepoint/syscalls/sys_enter_" #name "v")                                                                    \
-    int name##v_enter(struct syscall_enter *ctx)                                                                       \
-    {                                                                                                                  \
+    int name##v_enter(struct syscall_enter *ctx) {                                                                     \
         struct file_call call = {                                                                                      \
             .fd = (__u32)ctx->args[0], .requested = ctx->args[1], .vector_length = (__u32)ctx->args[2]};               \
         syscall_begin(operation, &call);                                                                               \
         return 0;                                                                                                      \
     }                                                                                                                  \
     SEC("tracepoint/syscalls/sys_exit_" #name)                                                                         \
-    int name##_exit(struct syscall_exit *ctx)                                                                          \
-    {                                                                                                                  \
+    int name##_exit(struct syscall_exit *ctx) {                                                                        \
         return transfer_end(ctx, operation, 0, ctx->result);                                                           \
     }
 
@@ -507,8 +471,7 @@ TRANSFER_TRACEPOINTS(read, FILE_READ)
 TRANSFER_TRACEPOINTS(write, FILE_WRITE)
 
 SEC("tracepoint/syscalls/sys_enter_fsync")
-int fsync_enter(struct syscall_enter *ctx)
-{
+int fsync_enter(struct syscall_enter *ctx) {
     struct file_call call = {.fd = (__u32)ctx->args[0]};
 
     syscall_begin(FILE_FSYNC, &call);
@@ -516,16 +479,14 @@ int fsync_enter(struct syscall_enter *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_exit_fsync")
-int fsync_exit(struct syscall_exit *ctx)
-{
+int fsync_exit(struct syscall_exit *ctx) {
     return transfer_end(ctx, FILE_FSYNC, 0, ctx->result);
 }
 
 /* ---- A thread ends. */
 
 SEC("raw_tp/sched_process_exit")
-int file_thread_end(void *ctx)
-{
+int file_thread_end(void *ctx) {
     (void)ctx;
     file_calls_forget(&file_open_calls, FILE_OPEN);
     file_calls_forget(&file_calls, FILE_READ);

@@ -110,6 +110,7 @@ struct task_struct {
     int exit_code;
     __u64 start_time; /* CLOCK_MONOTONIC */
     char comm[16];
+    void *stack; /* lowest address of the thread's kernel stack */
     struct mm_struct *mm;
     struct fs_struct *fs;
     struct files_struct *files;

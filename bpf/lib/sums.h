@@ -5,7 +5,8 @@
 
 #include "types.h"
 
-/* Bucket i counts latencies in [2^i, 2^(i+1)) ns; 2^39 ns are nine minutes, and the last bucket takes what is longer. */
+/* Bucket i counts latencies in [2^i, 2^(i+1)) ns; 2^39 ns are nine minutes, and the last bucket takes what is longer.
+ */
 #define LATENCY_BUCKETS 40
 
 /* What is summed. A source's header declares its struct <source>_sums by this, so that its reader is generated. */
@@ -23,8 +24,7 @@ struct latency_sums {
 
 #ifdef __bpf__
 /* Position of the highest bit that is set; 0 for 0. BPF has no instruction for it. */
-static __always_inline __u32 log2_of(__u64 value)
-{
+static __always_inline __u32 log2_of(__u64 value) {
     __u32 high = (__u32)(value >> 32);
     __u32 bits = high ? high : (__u32)value;
     __u32 result = high ? 32 : 0;
@@ -45,8 +45,8 @@ static __always_inline __u32 log2_of(__u64 value)
     return result | (bits >> 1);
 }
 
-static __always_inline void latency_sums_add(struct latency_sums *sums, duration_ns latency, __u64 bytes, int is_error)
-{
+static __always_inline void latency_sums_add(struct latency_sums *sums, duration_ns latency, __u64 bytes,
+                                             int is_error) {
     __u32 bucket = log2_of(latency);
 
     sums->calls += 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* What the tracepoints of single system calls (category syscalls) hand to their programs. Such a tracepoint costs nothing
- * for other calls, where raw_tp/sys_enter runs for all. */
+/* What the tracepoints of single system calls (category syscalls) hand to their programs. Such a tracepoint costs
+ * nothing for other calls, where raw_tp/sys_enter runs for all. */
 #ifndef HOTSPAN_SYSCALL_H
 #define HOTSPAN_SYSCALL_H
 

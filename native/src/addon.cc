@@ -14,6 +14,7 @@
 #include "libbpf-log.h"
 #include "link.h"
 #include "perf-reader.h"
+#include "tracefs.h"
 
 #if __has_include("symbols/symbolizer.h")
 #include "symbols/symbolizer.h"
@@ -86,6 +87,28 @@ static Napi::Value ProbeFeaturesForJs(const Napi::CallbackInfo &info) {
     return features;
 }
 
+// tracepointFields(category, name): string[], or undefined where there is no such tracepoint.
+static Napi::Value TracepointFieldsForJs(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    std::vector<std::string> fields;
+    if (!info[0].IsString() || !info[1].IsString()) {
+        Throw(env, {"read", "tracepoint", EINVAL, "category and name are needed", ""});
+        return env.Undefined();
+    }
+    std::string category = info[0].As<Napi::String>(), name = info[1].As<Napi::String>();
+    int error = TracepointFields(category, name, fields);
+    if (error == -ENOENT)
+        return env.Undefined();
+    if (error) {
+        Throw(env, {"read", "tracepoint " + category + ":" + name, -error, "", ""});
+        return env.Undefined();
+    }
+    Napi::Array names = Napi::Array::New(env, fields.size());
+    for (uint32_t i = 0; i < fields.size(); i++)
+        names.Set(i, fields[i]);
+    return names;
+}
+
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     CatchLibbpfLog();
     auto *instance = new Instance();
@@ -100,6 +123,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("probeFeatures", Napi::Function::New(env, ProbeFeaturesForJs, "probeFeatures"));
     exports.Set("kernelFunctionPrototype",
                 Napi::Function::New(env, KernelFunctionPrototype, "kernelFunctionPrototype"));
+    exports.Set("tracepointFields", Napi::Function::New(env, TracepointFieldsForJs, "tracepointFields"));
     exports.Set("enableProgramStats", Napi::Function::New(env, EnableProgramStats, "enableProgramStats"));
     exports.Set("clockPair", Napi::Function::New(env, ClockPair, "clockPair"));
     exports.Set("setErrorFactory", Napi::Function::New(env, SetErrorFactory, "setErrorFactory"));

@@ -1,4 +1,4 @@
-// Finds tracepoint ids; see tracefs.h.
+// Reads what tracefs says of tracepoints; see tracefs.h.
 #include "tracefs.h"
 
 #include <fcntl.h>
@@ -22,10 +22,35 @@ static Fd DetachedTracefs() {
     return Fd(static_cast<int>(syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, 0)));
 }
 
-static int ReadId(int root, const std::string &path) {
-    Fd file(openat(root, path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file)
-        return -errno;
+// Opens events/<category>/<name>/<file>; a negative errno where that cannot be.
+static int OpenEventFile(const std::string &category, const std::string &name, const char *file) {
+    // A name is one path component: anything else would read another file.
+    if (category.find('/') != std::string::npos || name.find('/') != std::string::npos || category.empty() ||
+        name.empty())
+        return -EINVAL;
+    std::string path = "events/" + category + "/" + name + "/" + file;
+    auto open_under = [&path](int root) {
+        int opened = openat(root, path.c_str(), O_RDONLY | O_CLOEXEC);
+        return opened < 0 ? -errno : opened;
+    };
+    Fd detached = DetachedTracefs();
+    if (detached)
+        return open_under(detached.get());
+    int fsmount_error = -errno;
+    for (const char *mount : {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}) {
+        Fd root(open(mount, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        // The directory is there, empty, also where tracefs is not mounted on it.
+        if (root && faccessat(root.get(), "events", F_OK, 0) == 0)
+            return open_under(root.get());
+    }
+    return fsmount_error;
+}
+
+int TracepointId(const std::string &category, const std::string &name) {
+    int opened = OpenEventFile(category, name, "id");
+    if (opened < 0)
+        return opened;
+    Fd file(opened);
     char text[24] = {};
     ssize_t length = read(file.get(), text, sizeof(text) - 1);
     if (length <= 0)
@@ -34,23 +59,34 @@ static int ReadId(int root, const std::string &path) {
     return id > 0 ? id : -EINVAL;
 }
 
-int TracepointId(const std::string &category, const std::string &name) {
-    // A name is one path component: anything else would read another file.
-    if (category.find('/') != std::string::npos || name.find('/') != std::string::npos || category.empty() ||
-        name.empty())
-        return -EINVAL;
-    std::string path = "events/" + category + "/" + name + "/id";
-    Fd detached = DetachedTracefs();
-    if (detached)
-        return ReadId(detached.get(), path);
-    int fsmount_error = -errno;
-    for (const char *mount : {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}) {
-        Fd root(open(mount, O_PATH | O_DIRECTORY | O_CLOEXEC));
-        // The directory is there, empty, also where tracefs is not mounted on it.
-        if (root && faccessat(root.get(), "events", F_OK, 0) == 0)
-            return ReadId(root.get(), path);
+// The name in "field:unsigned long args[6]": the last word before what follows a bracket.
+static std::string FieldName(const std::string &declaration) {
+    std::string named = declaration.substr(0, declaration.find('['));
+    size_t space = named.find_last_of(" *");
+    return space == std::string::npos ? named : named.substr(space + 1);
+}
+
+int TracepointFields(const std::string &category, const std::string &name, std::vector<std::string> &fields) {
+    int opened = OpenEventFile(category, name, "format");
+    if (opened < 0)
+        return opened;
+    Fd file(opened);
+    std::string format;
+    char part[4096];
+    ssize_t length;
+    while ((length = read(file.get(), part, sizeof(part))) > 0)
+        format.append(part, static_cast<size_t>(length));
+    if (length < 0)
+        return -errno;
+    const std::string start = "field:";
+    for (size_t at = format.find(start); at != std::string::npos; at = format.find(start, at)) {
+        at += start.size();
+        std::string field = FieldName(format.substr(at, format.find(';', at) - at));
+        // Every tracepoint begins with common_type, common_flags and so on.
+        if (field.rfind("common_", 0) != 0)
+            fields.push_back(field);
     }
-    return fsmount_error;
+    return 0;
 }
 
 } // namespace hotspan
