@@ -85,7 +85,7 @@ export class Capture {
     return this.inTurn(name, async () => {
       const current = this.started.get(name);
       if (current !== undefined) {
-        current.running.update(settings);
+        await current.running.update(settings);
         return;
       }
       const kit = kits[name] as SourceKit;

@@ -112,7 +112,7 @@ export class Pipeline {
       name,
       title: kit.title,
       state: active !== undefined ? 'running' : failure !== '' ? 'failed' : 'stopped',
-      message: failure,
+      message: failure || (active?.running.problems?.() ?? []).join('; '),
       settings: { ...(this.settings.get(name) ?? defaultsOf(name)) },
       settingSpecs: kit.settings,
       hooks: (active?.running.hooks ?? []).map(hook => ({

@@ -26,7 +26,7 @@ export async function traceTargets(options: TraceOptions, onSpan: (span: SpanDet
     await capture.start('func', {
       ...defaultsOf('func'),
       targets: options.targets,
-      minLatency: options.minNs / 1000,
+      min: options.minNs / 1000,
       stack: options.withStack ? 1 : 0,
       pid: options.pid ?? 0,
     });
@@ -46,13 +46,18 @@ export async function traceTargets(options: TraceOptions, onSpan: (span: SpanDet
   }
 }
 
-/** "3 functions by fentry, 1 by kprobe". */
+/** "3 functions by fentry, 1 by kprobe", and what could not be traced. */
 function describeHooks(capture: Capture): string {
+  const running = capture.running('func')?.running;
   const counts = new Map<string, number>();
-  for (const hook of capture.running('func')?.running.hooks ?? []) counts.set(hook.way, (counts.get(hook.way) ?? 0) + 1);
+  for (const { observes, way } of running?.hooks ?? []) {
+    // The source has hooks of its own besides those of the targets.
+    if (/^(kernel|uprobe):/.test(observes)) counts.set(way, (counts.get(way) ?? 0) + 1);
+  }
   const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
   const parts = [...counts].map(([way, count]) => (counts.size === 1 ? way : `${count} by ${way}`));
-  return `${total} ${total === 1 ? 'function' : 'functions'} by ${parts.join(', ')}`;
+  const problems = (running?.problems?.() ?? []).map(problem => `\n  not traced: ${problem}`).join('');
+  return `${total} ${total === 1 ? 'function' : 'functions'} by ${parts.join(', ')}${problems}`;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
