@@ -117,7 +117,7 @@ class ObjectSource<N extends SourceName> implements RunningSource {
   }
 
   private async shutDown(): Promise<void> {
-    for (const link of this.ladder.links.flat()) link.detach();
+    this.host.native.detachAll(this.ladder.links.flat());
     try {
       await this.host.reader.remove(this.host.sourceIndex);
       this.final = { counts: this.counts(), sums: this.sums(), programs: this.programs() };

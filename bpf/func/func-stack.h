@@ -60,6 +60,14 @@ struct func_call {
     __u64 depth; /* open calls; the innermost one's key has depth - 1 */
 };
 
+/* By slot, whether both sides of the target are attached: between the two, returns without entries mean nothing. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, FUNC_TARGETS_MAX);
+    __type(key, __u32);
+    __type(value, __u32);
+} func_is_whole SEC(".maps");
+
 /* A return, as its hook saw it. */
 struct func_return {
     code_addr frame;
@@ -193,10 +201,13 @@ static __always_inline void func_push(struct func_call_key *key, struct func_cal
 }
 
 /* A return without an entry: the call began before the target was attached, or it was lost and counted at its entry. */
-static __always_inline void func_count_no_entry(void) {
+static __always_inline void func_count_no_entry(__u32 slot) {
     __u32 first = 0;
+    __u32 *is_whole = bpf_map_lookup_elem(&func_is_whole, &slot);
     __u64 *unremembered = bpf_map_lookup_elem(&func_unremembered, &first);
 
+    if (!is_whole || !*is_whole)
+        return;
     if (unremembered && *unremembered > 0) {
         __sync_fetch_and_add(unremembered, -1);
         return;

@@ -159,7 +159,7 @@ static __always_inline void call_end(void *ctx, struct func_call_key *key, const
 
     if (!call) {
         if (!is_known)
-            func_count_no_entry();
+            func_count_no_entry(target_slot);
         return;
     }
     if (sum_up(now_ns - call->start_ns, end->domain != FUNC_USER && returns_value && is_errno(end->result))) {

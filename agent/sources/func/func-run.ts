@@ -185,6 +185,7 @@ export class FuncRun implements RunningSource {
         hooks: [probed.hook],
         configure: (object, ways) => this.configure(object, ways, { probed, id, slot }),
       });
+      this.setWhole(slot, true);
       const [attached] = ladder.hooks;
       const hook = { ...attached!, refused: [...probed.refused, ...attached!.refused] };
       this.probes.set(probed.key, { probed, id, slot, ladder, hook, before: this.slotSums(slot, probed.name) });
@@ -217,8 +218,18 @@ export class FuncRun implements RunningSource {
     }
   }
 
+  /** Whether both sides of the target in this slot are attached. */
+  private setWhole(slot: number, isWhole: boolean): void {
+    const key = Buffer.alloc(4);
+    key.writeUInt32LE(slot, 0);
+    const value = Buffer.alloc(4);
+    value.writeUInt32LE(isWhole ? 1 : 0, 0);
+    this.shared.object.mapUpdate('func_is_whole', key, value);
+  }
+
   /** Entry before return: calls under way may still end, and none begins. */
   private remove(probe: Probe): void {
+    this.setWhole(probe.slot, false);
     for (const link of probe.ladder.links.flat().reverse()) link.detach();
     this.retireSums(probe);
     probe.ladder.object.close();
@@ -293,6 +304,7 @@ export class FuncRun implements RunningSource {
   }
 
   private async shutDown(): Promise<void> {
+    for (const probe of this.probes.values()) this.setWhole(probe.slot, false);
     const ladders = [...[...this.probes.values()].map(probe => probe.ladder), this.shared];
     for (const ladder of ladders) for (const link of ladder.links.flat().reverse()) link.detach();
     try {
@@ -314,6 +326,7 @@ const sharedMaps = new Set([
   'func_drops',
   'func_scratch',
   'func_calls',
+  'func_is_whole',
   'func_unremembered',
   'func_settings',
   'func_sums',
