@@ -1,136 +1,80 @@
 /** The one filter of all pages, with completion of keys and of values that were seen in the range. */
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type CompletionSite, completionSite, filterKeys, quote } from '../lib/filter.ts';
 import { filterText, page, rangeFrom, rangeTo, setFilter } from '../state/address.ts';
-import { apiUrl, getJson } from '../state/api.ts';
+import { apiUrl } from '../state/api.ts';
 import { useKeys } from '../state/keys.ts';
-import { useDismiss } from './parts.tsx';
-
-/** Typing is not asked about letter by letter. */
-const completeAfterMs = 120;
+import { useDelayed } from '../state/use-delayed.ts';
+import { Combobox, type Offer } from './combobox.tsx';
 
 export function FilterBox() {
   const input = useRef<HTMLInputElement>(null);
   const [text, setText] = useState(filterText.value);
   const [site, setSite] = useState<CompletionSite | undefined>(undefined);
-  const [choice, setChoice] = useState(-1);
   const offers = useOffers(site);
   const applied = filterText.value;
   useEffect(() => setText(applied), [applied]);
-  useDismiss(site !== undefined, () => setSite(undefined));
   // On the flame page `/` searches the graph; there the filter has its own key.
-  useKeys([{ key: page.value === 'flame' ? 'f' : '/', help: 'Filter', run: () => input.current?.select() }]);
+  const key = page.value === 'flame' ? 'f' : '/';
+  useKeys([{ key, help: 'Filter', run: () => input.current?.select() }]);
 
-  const look = (element: HTMLInputElement) => {
-    setText(element.value);
-    setChoice(-1);
-    setSite(completionSite(element.value, element.selectionStart ?? element.value.length));
+  const edit = (next: string, caret: number) => {
+    setText(next);
+    setSite(completionSite(next, caret));
+  };
+  const apply = (next: string) => {
+    setText(next);
+    setSite(undefined);
+    setFilter(next);
   };
   const accept = (offer: string) => {
     if (site === undefined) return;
     const inserted = site.kind === 'key' ? `${offer}${offer === 'duration' ? '>' : '='}` : quote(offer);
     const next = text.slice(0, site.start) + inserted + text.slice(site.end);
-    setText(next);
-    if (site.kind === 'value') {
-      setSite(undefined);
-      setFilter(next);
-      return;
-    }
-    setSite(completionSite(next, site.start + inserted.length));
-    setChoice(-1);
-    input.current?.focus();
+    if (site.kind === 'value') apply(next);
+    else edit(next, site.start + inserted.length);
   };
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-      event.preventDefault();
-      const step = event.key === 'ArrowDown' ? 1 : -1;
-      setChoice(Math.max(-1, Math.min(offers.length - 1, choice + step)));
-    } else if (event.key === 'Enter' || (event.key === 'Tab' && choice >= 0)) {
-      event.preventDefault();
-      const offer = offers[choice];
-      if (offer !== undefined) return accept(offer);
-      setSite(undefined);
-      setFilter(text);
-    } else if (event.key === 'Escape') {
-      setSite(undefined);
-      setText(applied);
-      input.current?.blur();
-    }
+  const cancel = () => {
+    setSite(undefined);
+    setText(applied);
+    input.current?.blur();
   };
   return (
     <div class="filter popup-anchor">
-      <input
-        ref={input}
-        type="text"
-        role="combobox"
-        aria-label="Filter"
-        aria-expanded={site !== undefined && offers.length > 0}
-        aria-controls="filter-offers"
+      <Combobox
+        id="filter"
+        label="Filter"
         placeholder='filter: service="gateway" thread=~"worker.*"'
-        value={text}
-        spellcheck={false}
-        autocomplete="off"
-        onInput={event => look(event.currentTarget)}
-        onFocus={event => look(event.currentTarget)}
-        onKeyDown={onKeyDown}
-        data-testid="filter"
+        text={text}
+        offers={offers}
+        input={input}
+        onEdit={edit}
+        onAccept={accept}
+        onSubmit={() => apply(text)}
+        onCancel={cancel}
       />
-      {text !== '' && (
-        <button
-          type="button"
-          class="ghost clear"
-          aria-label="Clear the filter"
-          onClick={() => {
-            setText('');
-            setFilter('');
-          }}
-        >
+      {text === '' ? (
+        <kbd>{key}</kbd>
+      ) : (
+        <button type="button" class="ghost clear" aria-label="Clear the filter" onClick={() => apply('')}>
           ×
         </button>
-      )}
-      {text === '' && <kbd>{page.value === 'flame' ? 'f' : '/'}</kbd>}
-      {site !== undefined && offers.length > 0 && (
-        <div class="popup offers" id="filter-offers" role="listbox">
-          {offers.map((offer, i) => (
-            <button
-              key={offer}
-              type="button"
-              role="option"
-              class="menu-item"
-              aria-selected={i === choice}
-              onPointerDown={event => event.preventDefault()}
-              onClick={() => accept(offer)}
-            >
-              {offer === '' ? '(empty)' : offer}
-            </button>
-          ))}
-        </div>
       )}
     </div>
   );
 }
 
-function useOffers(site: CompletionSite | undefined): string[] {
-  const [values, setValues] = useState<{ id: string; list: string[] }>({ id: '', list: [] });
-  const id = site?.kind === 'value' ? `${site.key} ${site.prefix}` : '';
-  useEffect(() => {
-    if (site?.kind !== 'value') return undefined;
-    const controller = new AbortController();
-    const url = apiUrl('values', { key: site.key, prefix: site.prefix, from: rangeFrom.peek(), to: rangeTo.peek() });
-    const timer = window.setTimeout(() => {
-      getJson<string[]>(url, controller.signal).then(
-        list => setValues({ id, list: list.slice(0, 12) }),
-        // A key without known values, or no agent: completion is a help only, and the page itself tells of failures.
-        () => setValues({ id, list: [] }),
-      );
-    }, completeAfterMs);
-    return () => {
-      window.clearTimeout(timer);
-      controller.abort();
-    };
-  }, [id]);
-  if (site === undefined) return [];
-  if (site.kind === 'key') return filterKeys.filter(key => key.startsWith(site.prefix));
-  return values.id === id ? values.list : [];
+function useOffers(site: CompletionSite | undefined): Offer[] {
+  const isValue = site?.kind === 'value' && site.key !== 'duration';
+  const range = { from: rangeFrom.value, to: rangeTo.value };
+  const values = useDelayed<string[]>(isValue ? apiUrl('values', { key: site.key, prefix: site.prefix, ...range }) : undefined);
+  return useMemo(() => {
+    const list = isValue
+      ? values.data
+      : site?.kind === 'key'
+        ? filterKeys.filter(name => name.startsWith(site.prefix))
+        : undefined;
+    return (list ?? []).slice(0, 12).map(value => ({ value, note: '' }));
+  }, [site, values.data]);
 }

@@ -154,12 +154,7 @@ function Services() {
     () => [...(answer.data ?? [])].sort((a, b) => b.cpuSeconds - a.cpuSeconds || b.spans - a.spans),
     [answer.data],
   );
-  const range = resolveRange(rangeFrom.value, rangeTo.value, agentNowMs());
-  const isAll = param('all') === '1' || rows.length <= shortList + 2;
-  const shown = isAll ? rows : rows.filter((row, i) => i < shortList || row.service === opened);
-  const toggle = (service: string) => navigate({ params: { open: service === opened ? undefined : service } });
   useKeys([{ key: 'Escape', help: 'Close the open service', run: () => navigate({ params: { open: undefined } }) }]);
-  const most = rows[0]?.cpuSeries.length === undefined ? 0 : rows.reduce((peak, row) => Math.max(peak, ...row.cpuSeries), 0);
   return (
     <section class={answer.isLoading ? 'loading' : ''} aria-label="Services">
       <div class="section-head">
@@ -172,45 +167,56 @@ function Services() {
       ) : rows.length === 0 ? (
         <NoServices />
       ) : (
-        <table class="grid services" data-testid="services">
-          <thead>
-            <tr>
-              <th>Service</th>
-              <th class="num">CPU</th>
-              <th class="num">of host</th>
-              <th class="spark-cell">CPU over time</th>
-              <th class="num">Processes</th>
-              <th class="num">Spans</th>
-              <th class="num">Errors</th>
-              <th class="num">p50</th>
-              <th class="num">p99</th>
-              <th />
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map(row => (
-              <ServiceLines
-                key={row.service}
-                row={row}
-                seconds={(range.toMs - range.fromMs) / 1000}
-                most={most}
-                isOpen={row.service === opened}
-                toggle={toggle}
-              />
-            ))}
-            {!isAll && (
-              <tr>
-                <td colSpan={10}>
-                  <PageLink to={{ params: { all: '1' } }} testId="all-services">
-                    Show all {formatCount(rows.length)}
-                  </PageLink>
-                </td>
-              </tr>
-            )}
-          </tbody>
-        </table>
+        <ServiceTable rows={rows} opened={opened} />
       )}
     </section>
+  );
+}
+
+function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; opened: string }) {
+  const range = resolveRange(rangeFrom.value, rangeTo.value, agentNowMs());
+  const isAll = param('all') === '1' || rows.length <= shortList + 2;
+  const shown = isAll ? rows : rows.filter((row, i) => i < shortList || row.service === opened);
+  const toggle = (service: string) => navigate({ params: { open: service === opened ? undefined : service } });
+  const most = rows.reduce((peak, row) => Math.max(peak, ...row.cpuSeries), 0);
+  return (
+    <table class="grid services" data-testid="services">
+      <thead>
+        <tr>
+          <th>Service</th>
+          <th class="num">CPU</th>
+          <th class="num">of host</th>
+          <th class="spark-cell">CPU over time</th>
+          <th class="num">Processes</th>
+          <th class="num">Spans</th>
+          <th class="num">Errors</th>
+          <th class="num">p50</th>
+          <th class="num">p99</th>
+          <th />
+        </tr>
+      </thead>
+      <tbody>
+        {shown.map(row => (
+          <ServiceLines
+            key={row.service}
+            row={row}
+            seconds={(range.toMs - range.fromMs) / 1000}
+            most={most}
+            isOpen={row.service === opened}
+            toggle={toggle}
+          />
+        ))}
+        {!isAll && (
+          <tr>
+            <td colSpan={10}>
+              <PageLink to={{ params: { all: '1' } }} testId="all-services">
+                Show all {formatCount(rows.length)}
+              </PageLink>
+            </td>
+          </tr>
+        )}
+      </tbody>
+    </table>
   );
 }
 

@@ -3,68 +3,45 @@
 import { useState } from 'preact/hooks';
 import type { SettingSpec, SourceState } from '../../../agent/server/api.ts';
 import { parseSetting, type SettingValue, settingText } from '../lib/setting-value.ts';
-import { type ApiFailure, apiUrl, postJson } from '../state/api.ts';
-import { toFailure } from '../state/use-api.ts';
+import { apiUrl, postJson } from '../state/api.ts';
+import { useAction } from '../state/use-action.ts';
 import { FailureNote } from './parts.tsx';
 
 export function SettingsForm({ source, onChange }: { source: SourceState; onChange: (state: SourceState) => void }) {
   // Only what the user has touched is kept here: everything else follows the source.
   const [edits, setEdits] = useState<Readonly<Record<string, string>>>({});
-  const [failure, setFailure] = useState<ApiFailure | undefined>(undefined);
-  const [isBusy, setBusy] = useState(false);
+  const action = useAction<SourceState>(state => {
+    setEdits({});
+    onChange(state);
+  });
   if (source.settingSpecs.length === 0) return <p class="dim">It has none.</p>;
   const current = (spec: SettingSpec) => settingText(source.settings[spec.key] ?? spec.default);
-  const problems = source.settingSpecs.filter(spec => 'problem' in parseSetting(spec, edits[spec.key] ?? current(spec)));
-  const changed = source.settingSpecs.filter(spec => edits[spec.key] !== undefined && edits[spec.key] !== current(spec));
+  const textOf = (spec: SettingSpec) => edits[spec.key] ?? current(spec);
+  const isValid = source.settingSpecs.every(spec => 'value' in parseSetting(spec, textOf(spec)));
+  const changed = source.settingSpecs.filter(spec => textOf(spec) !== current(spec));
   const apply = (event: Event) => {
     event.preventDefault();
     const settings: Record<string, SettingValue> = {};
     for (const spec of changed) {
-      const parsed = parseSetting(spec, edits[spec.key] ?? '');
+      const parsed = parseSetting(spec, textOf(spec));
       if ('value' in parsed) settings[spec.key] = parsed.value;
     }
-    setBusy(true);
-    setFailure(undefined);
-    postJson<SourceState>(apiUrl(`sources/${source.name}/settings`), { settings })
-      .then(
-        state => {
-          setEdits({});
-          onChange(state);
-        },
-        (error: unknown) => setFailure(toFailure(error)),
-      )
-      .finally(() => setBusy(false));
+    action.run(() => postJson<SourceState>(apiUrl(`sources/${source.name}/settings`), { settings }));
   };
   return (
     <form class="settings" onSubmit={apply}>
-      {source.settingSpecs.map(spec => {
-        const text = edits[spec.key] ?? current(spec);
-        const parsed = parseSetting(spec, text);
-        const common = {
-          id: `setting-${source.name}-${spec.key}`,
-          value: text,
-          'aria-invalid': 'problem' in parsed,
-          'data-testid': `setting-${source.name}-${spec.key}`,
-          onInput: (event: Event) => setEdits({ ...edits, [spec.key]: (event.currentTarget as HTMLInputElement).value }),
-        };
-        return (
-          <label key={spec.key} class="setting" htmlFor={`setting-${source.name}-${spec.key}`}>
-            <span class="setting-key">{spec.key}</span>
-            <span class="row">
-              {spec.kind === 'list' ? (
-                <textarea rows={3} spellcheck={false} {...common} />
-              ) : (
-                <input type="text" spellcheck={false} {...common} />
-              )}
-              <span class="dim">{spec.unit.replace(/^us$/, 'µs')}</span>
-            </span>
-            <span class={'problem' in parsed ? 'bad' : 'dim'}>{'problem' in parsed ? parsed.problem : spec.help}</span>
-          </label>
-        );
-      })}
-      {failure !== undefined && <FailureNote failure={failure} />}
+      {source.settingSpecs.map(spec => (
+        <SettingField
+          key={spec.key}
+          id={`setting-${source.name}-${spec.key}`}
+          spec={spec}
+          text={textOf(spec)}
+          onText={text => setEdits({ ...edits, [spec.key]: text })}
+        />
+      ))}
+      {action.failure !== undefined && <FailureNote failure={action.failure} />}
       <span class="row">
-        <button type="submit" class="primary" disabled={changed.length === 0 || problems.length > 0 || isBusy}>
+        <button type="submit" class="primary" disabled={changed.length === 0 || !isValid || action.isBusy}>
           Apply
         </button>
         {changed.length > 0 && (
@@ -74,5 +51,29 @@ export function SettingsForm({ source, onChange }: { source: SourceState; onChan
         )}
       </span>
     </form>
+  );
+}
+
+function SettingField(props: { id: string; spec: SettingSpec; text: string; onText: (text: string) => void }) {
+  const { id, spec, text } = props;
+  const parsed = parseSetting(spec, text);
+  const isBad = 'problem' in parsed;
+  const common = {
+    id,
+    value: text,
+    spellcheck: false,
+    'aria-invalid': isBad,
+    'data-testid': id,
+    onInput: (event: Event) => props.onText((event.currentTarget as HTMLInputElement | HTMLTextAreaElement).value),
+  };
+  return (
+    <label class="setting" htmlFor={id}>
+      <span class="setting-key">{spec.key}</span>
+      <span class="row">
+        {spec.kind === 'list' ? <textarea rows={3} {...common} /> : <input type="text" {...common} />}
+        <span class="dim">{spec.unit.replace(/^us$/, 'µs')}</span>
+      </span>
+      <span class={isBad ? 'bad' : 'dim'}>{isBad ? parsed.problem : spec.help}</span>
+    </label>
   );
 }

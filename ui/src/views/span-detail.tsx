@@ -51,28 +51,7 @@ function SpanFacts({ span, spansInTrace }: { span: SpanDetail; spansInTrace: num
         <b data-testid="span-duration">{formatDuration(span.durationNs)}</b>
         {span.error !== '' && <span class="bad">{span.error}</span>}
       </p>
-      <p class="row wrap">
-        <PageLink
-          to={{
-            page: 'flame',
-            params: {
-              from: String(Math.floor(span.startMs - aroundMs)),
-              to: String(Math.ceil(endMs + aroundMs)),
-              filter: `pid="${span.pid}"`,
-            },
-          }}
-          class="button"
-          title={`What the process did on CPU from ${aroundMs / 1000} s before to ${aroundMs / 1000} s after`}
-          testId="span-flame"
-        >
-          Flame graph around it
-        </PageLink>
-        {param('trace') !== span.traceId && (
-          <PageLink to={{ page: 'traces', params: { trace: span.traceId } }} class="button" testId="open-trace">
-            {spansInTrace === 1 ? 'Trace of 1 span' : `Trace of ${spansInTrace} spans`}
-          </PageLink>
-        )}
-      </p>
+      <SpanLinks span={span} spansInTrace={spansInTrace} />
       <Facts
         title="Time"
         rows={[
@@ -110,6 +89,35 @@ function SpanFacts({ span, spansInTrace }: { span: SpanDetail; spansInTrace: num
         ]}
       />
     </>
+  );
+}
+
+/** From the span to its evidence. */
+function SpanLinks({ span, spansInTrace }: { span: SpanDetail; spansInTrace: number }) {
+  const endMs = span.startMs + span.durationNs / 1e6;
+  return (
+    <p class="row wrap">
+      <PageLink
+        to={{
+          page: 'flame',
+          params: {
+            from: String(Math.floor(span.startMs - aroundMs)),
+            to: String(Math.ceil(endMs + aroundMs)),
+            filter: `pid="${span.pid}"`,
+          },
+        }}
+        class="button"
+        title={`What the process did on CPU from ${aroundMs / 1000} s before to ${aroundMs / 1000} s after`}
+        testId="span-flame"
+      >
+        Flame graph around it
+      </PageLink>
+      {param('trace') !== span.traceId && (
+        <PageLink to={{ page: 'traces', params: { trace: span.traceId } }} class="button" testId="open-trace">
+          {spansInTrace === 1 ? 'Trace of 1 span' : `Trace of ${spansInTrace} spans`}
+        </PageLink>
+      )}
+    </p>
   );
 }
 

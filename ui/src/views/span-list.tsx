@@ -1,25 +1,16 @@
 /** The spans of the range that match the filter: sorted by the server, paged in as the user scrolls, columns by choice. */
 
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { SpanSummary, SpansResult } from '../../../agent/server/api.ts';
+import { useMemo, useState } from 'preact/hooks';
+import type { SpanSummary } from '../../../agent/server/api.ts';
 import { formatCount } from '../lib/format.ts';
 import { filterText, navigate, param, rangeFrom, rangeTo } from '../state/address.ts';
-import { type ApiFailure, apiUrl, getJson } from '../state/api.ts';
 import { useKeys } from '../state/keys.ts';
-import { toFailure, useApi } from '../state/use-api.ts';
+import { useSpanPages } from '../state/use-span-pages.ts';
 import { Empty, FailureNote, SkeletonRows, useDismiss } from './parts.tsx';
 import { availableColumns, defaultColumns, type SpanColumn, spanColumn } from './span-columns.tsx';
 import { VirtualRows } from './virtual-rows.tsx';
 
 const pageSize = 200;
-
-interface Pages {
-  url: string;
-  /** Beyond the first page. */
-  spans: SpanSummary[];
-  next: string;
-  failure: ApiFailure | undefined;
-}
 
 export function SpanList({ select }: { select: string }) {
   const order = param('order') === 'duration' ? 'duration' : 'start';
@@ -32,34 +23,8 @@ export function SpanList({ select }: { select: string }) {
     desc: !isAscending,
     limit: pageSize,
   };
-  const url = apiUrl('spans', query);
-  const [more, setMore] = useState<Pages>({ url: '', spans: [], next: '', failure: undefined });
-  const hasMore = more.url === url && more.spans.length > 0;
-  // Rows must not move away under the reader: with a span open, or further pages loaded, the list stays as it is until asked anew.
-  const first = useApi<SpansResult>(url, { isLive: !hasMore && select === '' });
-  const spans = useMemo(
-    () => (hasMore ? [...(first.data?.spans ?? []), ...more.spans] : (first.data?.spans ?? [])),
-    [first.data, more, hasMore],
-  );
-  const next = hasMore ? more.next : (first.data?.next ?? '');
-  const loadingCursor = useRef('');
-  const loadMore = () => {
-    if (next === '' || loadingCursor.current === next) return;
-    loadingCursor.current = next;
-    getJson<SpansResult>(apiUrl('spans', { ...query, cursor: next })).then(
-      page =>
-        setMore(before => ({
-          url,
-          spans: [...(before.url === url ? before.spans : []), ...page.spans],
-          next: page.next,
-          failure: undefined,
-        })),
-      (error: unknown) => setMore(before => ({ ...before, url, next, failure: toFailure(error) })),
-    );
-  };
-  useEffect(() => {
-    loadingCursor.current = '';
-  }, [url, first.data]);
+  // Rows must not move away under the reader of a span.
+  const { first, spans, failure, loadMore } = useSpanPages(query, select !== '');
   const columns = (param('cols') === '' ? defaultColumns : param('cols').split(',')).map(spanColumn);
   const selectedIndex = spans.findIndex(span => keyOf(span) === select);
   useListKeys(spans, selectedIndex);
@@ -82,7 +47,7 @@ export function SpanList({ select }: { select: string }) {
         <ColumnMenu spans={spans} columns={columns} />
       </div>
       {first.failure !== undefined && <FailureNote failure={first.failure} retry={first.reload} />}
-      {more.url === url && more.failure !== undefined && <FailureNote failure={more.failure} />}
+      {failure !== undefined && <FailureNote failure={failure} />}
       {first.data === undefined ? (
         first.failure === undefined && <SkeletonRows rows={14} />
       ) : spans.length === 0 ? (

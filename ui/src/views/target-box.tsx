@@ -1,146 +1,96 @@
 /** The box that adds a function to watch, and the list of those that are watched. */
 
-import { useEffect, useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import type { SourceState, TargetCompletion } from '../../../agent/server/api.ts';
-import { type ApiFailure, apiUrl, getJson, postJson } from '../state/api.ts';
-import { toFailure } from '../state/use-api.ts';
-import { FailureNote, PageLink, useDismiss } from './parts.tsx';
-
-const completeAfterMs = 150;
+import { apiUrl, postJson } from '../state/api.ts';
+import { useAction } from '../state/use-action.ts';
+import { useDelayed } from '../state/use-delayed.ts';
+import { Combobox } from './combobox.tsx';
+import { FailureNote, PageLink } from './parts.tsx';
 
 export function TargetBox({ source, onChange }: { source: SourceState; onChange: (state: SourceState) => void }) {
   const [text, setText] = useState('');
-  const [offers, setOffers] = useState<readonly TargetCompletion[]>([]);
-  const [choice, setChoice] = useState(-1);
-  const [failure, setFailure] = useState<ApiFailure | undefined>(undefined);
-  const [isBusy, setBusy] = useState(false);
-  useDismiss(offers.length > 0, () => setOffers([]));
+  const [isTyping, setTyping] = useState(false);
+  const action = useAction(onChange);
+  const target = text.trim();
+  const completion = useDelayed<TargetCompletion[]>(
+    isTyping && target.length > 1 ? apiUrl('probes/complete', { target }) : undefined,
+  );
+  const offers = useMemo(
+    () => (completion.data ?? []).slice(0, 14).map(offer => ({ value: offer.target, note: offer.what })),
+    [completion.data],
+  );
   const setting = source.settings.targets;
   const targets: readonly string[] = typeof setting === 'object' ? setting : [];
-  useEffect(() => {
-    if (text.trim().length < 2) {
-      setOffers([]);
-      return undefined;
-    }
-    const controller = new AbortController();
-    const timer = window.setTimeout(() => {
-      getJson<TargetCompletion[]>(apiUrl('probes/complete', { target: text.trim() }), controller.signal).then(
-        list => {
-          setOffers(list.slice(0, 14));
-          setChoice(-1);
-        },
-        (error: unknown) => {
-          if (!controller.signal.aborted) setFailure(toFailure(error));
-        },
-      );
-    }, completeAfterMs);
-    return () => {
-      window.clearTimeout(timer);
-      controller.abort();
-    };
-  }, [text]);
-  const send = (next: readonly string[]) => {
-    setBusy(true);
-    setFailure(undefined);
-    setOffers([]);
-    // A stopped source is started with its targets; stopping follows from the last one being taken away.
-    const action = next.length === 0 ? 'stop' : source.state === 'running' ? 'settings' : 'start';
-    const settings = { targets: next };
-    const post = (name: string) =>
-      postJson<SourceState>(apiUrl(`sources/${source.name}/${name}`), name === 'stop' ? {} : { settings });
-    post(action)
-      .then(
-        state => {
-          setText('');
-          onChange(state);
-        },
-        (error: unknown) => setFailure(toFailure(error)),
-      )
-      .finally(() => setBusy(false));
+  const edit = (next: string, isOpen: boolean) => {
+    setText(next);
+    setTyping(isOpen);
   };
-  const add = (target: string) => {
-    if (target !== '' && !targets.includes(target)) send([...targets, target]);
+  const watch = (next: readonly string[]) => {
+    edit('', false);
+    action.run(() => postTargets(source, next));
   };
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-      event.preventDefault();
-      setChoice(Math.max(-1, Math.min(offers.length - 1, choice + (event.key === 'ArrowDown' ? 1 : -1))));
-    } else if (event.key === 'Escape') setOffers([]);
-    else if (event.key === 'Enter' && choice >= 0) {
-      event.preventDefault();
-      setText(offers[choice]?.target ?? text);
-      setOffers([]);
-    }
+  const add = () => {
+    if (target !== '' && !targets.includes(target)) watch([...targets, target]);
   };
-  const running = source.state === 'running' ? targets : [];
+  const failure = action.failure ?? completion.failure;
   return (
     <section class="target-box" aria-label="Functions to watch">
-      <form
-        class="row popup-anchor"
-        onSubmit={event => {
-          event.preventDefault();
-          add(text.trim());
-        }}
-      >
-        <label class="row grow">
-          <span>Watch a function</span>
-          <input
-            type="text"
-            class="grow"
-            role="combobox"
-            aria-expanded={offers.length > 0}
-            aria-controls="target-offers"
-            placeholder="kernel:vfs_fsync_range   kernel:tcp_*   uprobe:/usr/sbin/nginx:ngx_http_process_request"
-            value={text}
-            spellcheck={false}
-            autocomplete="off"
-            onInput={event => setText(event.currentTarget.value)}
-            onKeyDown={onKeyDown}
-            data-testid="target"
-          />
-        </label>
-        <button type="submit" class="primary" disabled={isBusy || text.trim() === ''} data-testid="target-add">
+      <div class="row popup-anchor">
+        <span>Watch a function</span>
+        <Combobox
+          id="target"
+          label="Function to watch"
+          placeholder="kernel:vfs_fsync_range   kernel:tcp_*   uprobe:/usr/sbin/nginx:ngx_http_process_request"
+          text={text}
+          offers={offers}
+          onEdit={next => edit(next, next !== text || isTyping)}
+          onAccept={value => edit(value, false)}
+          onSubmit={add}
+          onCancel={() => setTyping(false)}
+        />
+        <button type="button" class="primary" disabled={action.isBusy || target === ''} onClick={add} data-testid="target-add">
           Watch
         </button>
-        {offers.length > 0 && (
-          <div class="popup offers" id="target-offers" role="listbox">
-            {offers.map((offer, i) => (
-              <button
-                key={offer.target}
-                type="button"
-                role="option"
-                class="menu-item between"
-                aria-selected={i === choice}
-                onClick={() => {
-                  setText(offer.target);
-                  setOffers([]);
-                }}
-              >
-                <span>{offer.target}</span>
-                <span class="dim">{offer.what}</span>
-              </button>
-            ))}
-          </div>
-        )}
-      </form>
+      </div>
       {failure !== undefined && <FailureNote failure={failure} />}
-      {running.length > 0 && (
-        <div class="chips" data-testid="targets">
-          {running.map(target => (
-            <span key={target} class="chip">
-              <PageLink to={{ page: 'traces', params: { filter: `source="${source.name}"` } }}>{target}</PageLink>
-              <button
-                type="button"
-                aria-label={`Stop watching ${target}`}
-                disabled={isBusy}
-                onClick={() => send(targets.filter(other => other !== target))}
-              >
-                ×
-              </button>
-            </span>
-          ))}
-        </div>
+      {source.state === 'running' && targets.length > 0 && (
+        <Targets source={source} targets={targets} isBusy={action.isBusy} watch={watch} />
       )}
     </section>
   );
+}
+
+interface TargetsProps {
+  source: SourceState;
+  targets: readonly string[];
+  isBusy: boolean;
+  watch: (targets: readonly string[]) => void;
+}
+
+function Targets({ source, targets, isBusy, watch }: TargetsProps) {
+  return (
+    <div class="chips" data-testid="targets">
+      {targets.map(name => (
+        <span key={name} class="chip">
+          <PageLink to={{ page: 'traces', params: { filter: `source="${source.name}"` } }}>{name}</PageLink>
+          <button
+            type="button"
+            aria-label={`Stop watching ${name}`}
+            disabled={isBusy}
+            onClick={() => watch(targets.filter(other => other !== name))}
+          >
+            ×
+          </button>
+        </span>
+      ))}
+    </div>
+  );
+}
+
+/** A stopped source is started with its targets; when the last one is taken away, it is stopped. */
+function postTargets(source: SourceState, targets: readonly string[]): Promise<SourceState> {
+  if (targets.length === 0) return postJson(apiUrl(`sources/${source.name}/stop`), {});
+  const action = source.state === 'running' ? 'settings' : 'start';
+  return postJson(apiUrl(`sources/${source.name}/${action}`), { settings: { targets } });
 }

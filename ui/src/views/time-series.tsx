@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { formatDate, formatTime } from '../lib/format.ts';
-import { cssColor, mix, type Rgb, surfaceOf, type Theme } from '../lib/frame-kind.ts';
+import { cssColor, errorHue, mix, type Rgb, surfaceOf, type Theme } from '../lib/frame-kind.ts';
 import { type ChartData, sumAt } from '../lib/series.ts';
 import { goBack, setRange } from '../state/address.ts';
 import { theme } from '../state/theme.ts';
@@ -66,19 +66,7 @@ export function TimeSeries(props: TimeSeriesProps) {
     showReadout(latest.current, plot.current?.cursor.idx ?? null, readouts.current);
   }, [columns, props.fromMs, props.toMs]);
 
-  const groups =
-    data.labels.length > 1 &&
-    data.labels.map((label, i) => (
-      <span key={label} class="chart-group">
-        <i style={{ background: cssColor(props.hues[i % props.hues.length] ?? surfaceOf(shownTheme)) }} />
-        <span class="dim">{label}</span>{' '}
-        <span
-          ref={element => {
-            readouts.current.groups[i] = element;
-          }}
-        />
-      </span>
-    ));
+  const groups = data.labels.length > 1 && <Groups data={data} hues={props.hues} readouts={readouts.current} />;
   return (
     <figure class="chart" data-testid={props.testId} aria-label={`${props.title} over time`}>
       <figcaption>
@@ -101,6 +89,25 @@ export function TimeSeries(props: TimeSeriesProps) {
       {/* biome-ignore lint/a11y/noStaticElementInteractions: the brush is the pointer's way; the range picker is the keyboard's. */}
       <div ref={box} class="chart-box" style={{ height: `${props.heightPx}px` }} onDblClick={goBack} />
     </figure>
+  );
+}
+
+/** What each colour is, with its value under the cursor. */
+function Groups({ data, hues, readouts }: { data: ChartData; hues: readonly Rgb[]; readouts: Readouts }) {
+  return (
+    <>
+      {data.labels.map((label, i) => (
+        <span key={label} class="chart-group">
+          <i style={{ background: cssColor(hues[i % hues.length] ?? errorHue) }} />
+          <span class="dim">{label}</span>{' '}
+          <span
+            ref={element => {
+              readouts.groups[i] = element;
+            }}
+          />
+        </span>
+      ))}
+    </>
   );
 }
 

@@ -1,0 +1,50 @@
+/** How much the flame graph stands on, what was lost, what a search found, and what the colours mean. */
+
+import { useMemo } from 'preact/hooks';
+import type { FrameKind } from '../../../agent/server/api.ts';
+import { sumOfFunctions } from '../lib/flame-layout.ts';
+import { formatCompact, formatCount, formatShare, formatValue } from '../lib/format.ts';
+import { changeFlame, type FlameState } from '../state/flame-state.ts';
+import type { FlamePicture } from '../worker/flame-protocol.ts';
+import { KindLegend } from './kind-legend.tsx';
+
+export function FlameFacts(props: { state: FlameState; picture: FlamePicture; matches: Uint8Array | undefined; zoomed: number }) {
+  const { state, picture, matches, zoomed } = props;
+  const { head, layout } = picture;
+  const present = useMemo(() => {
+    const kinds = new Set<FrameKind>();
+    head.functions.kind.forEach((kind, f) => {
+      if ((layout.fnTotal[f] ?? 0) > 0) kinds.add(kind);
+    });
+    return kinds;
+  }, [picture]);
+  const found = useMemo(() => {
+    if (matches === undefined) return undefined;
+    const from = layout.start[zoomed] ?? 0;
+    return sumOfFunctions(layout, fn => fn >= 0 && matches[fn] === 1, { from, to: from + (layout.total[zoomed] ?? 0) });
+  }, [layout, matches, zoomed]);
+  const incomplete = Object.entries(head.incomplete);
+  const broken = incomplete.reduce((sum, [, count]) => sum + count, 0);
+  const toggle = (kind: FrameKind) =>
+    changeFlame({ folded: state.folded.includes(kind) ? state.folded.filter(other => other !== kind) : [...state.folded, kind] });
+  return (
+    <div class="facts" data-testid="flame-facts">
+      <b data-testid="flame-total">{formatValue(layout.total[0] ?? 0, head.unit)}</b>
+      <span>{formatCount(head.samples)} samples</span>
+      <span class={head.lost > 0 ? 'bad' : 'dim'}>lost {formatCompact(head.lost)}</span>
+      <span class="dim" title={incomplete.map(([reason, count]) => `${reason}: ${formatCount(count)}`).join('\n')}>
+        {broken === 0
+          ? 'no stack known to be incomplete'
+          : `${formatShare(broken / Math.max(1, head.samples))} of stacks incomplete`}
+      </span>
+      {found !== undefined && (
+        <span class="found" data-testid="search-share">
+          found {formatShare(found / (layout.total[zoomed] || 1))} {zoomed === 0 ? 'of all' : 'of view'} (
+          {formatValue(found, head.unit)})
+        </span>
+      )}
+      <span class="grow" />
+      <KindLegend present={present} folded={state.folded} onToggle={toggle} />
+    </div>
+  );
+}
