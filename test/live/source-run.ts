@@ -18,6 +18,9 @@ import type {
 
 export const projectDir = join(import.meta.dirname, '../..');
 
+/** In the VMs of the matrix, which emulate each instruction: counts and values hold there as anywhere, times and rates do not. */
+export const isEmulated = process.env.HOTSPAN_VM !== undefined;
+
 /** Ways that a test can rule out, to have the next one taken. */
 export type Way = 'fentry' | 'kprobe' | 'tracepoint' | 'rawTracepoint' | 'btfTracepoint';
 
