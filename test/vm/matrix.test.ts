@@ -20,9 +20,9 @@ const VM_TIMEOUT_MS = 8 * 60_000;
 /** The only reasons for which a test may be left out, and on which kernels. Each says what the kernel really lacks. */
 const EXPECTED_SKIPS: readonly { readonly reason: RegExp; readonly kernels: readonly KernelName[] }[] = [];
 
-/** What runs in the VMs: all that loads into a kernel. The addon's tests of symbols, in a folder below, judge files instead. */
-const liveTests = [...filesUnder('test/live'), ...filesUnder('native/test').filter(path => path.split('/').length === 3)].filter(
-  path => path.endsWith('.test.ts'),
+/** What runs in the VMs: all that loads into a kernel or reads from it. The addon's other tests of symbols judge files. */
+const liveTests = [...filesUnder('test/live'), ...filesUnder('native/test')].filter(path =>
+  /^(test\/live\/.+|native\/test\/([^/]+|symbols\/kernel-[^/]+))\.test\.ts$/.test(path),
 );
 
 interface VmReport {
