@@ -239,6 +239,8 @@ export interface NativeAddon {
   /** How the addon makes its errors in this thread; addon.ts gives BpfError.of. */
   setErrorFactory(makeError: (fields: BpfErrorFields) => Error): void;
   openObject(path: string): NativeObject;
+  /** Detaches many links in the time of one: the kernel makes each wait 30-50 ms (from 6.13 on), and they wait together. */
+  detachAll(links: readonly NativeLink[]): void;
   createPerfReader(options: PerfReaderOptions, onBatch: (batch: PerfBatch) => void): NativePerfReader;
   createSymbolizer(options: { maxBytes: number }): NativeSymbolizer;
   /** Tries each feature with a tiny program. 50-300 ms. */

@@ -119,6 +119,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     // A worker that is terminated runs its hooks before JS objects are finalized: nothing it attached is left.
     env.AddCleanupHook([instance] { instance->CloseAll(); });
     exports.Set("openObject", Napi::Function::New(env, OpenObject, "openObject"));
+    exports.Set("detachAll", Napi::Function::New(env, Link::DetachAll, "detachAll"));
     exports.Set("createPerfReader", Napi::Function::New(env, CreatePerfReader, "createPerfReader"));
     exports.Set("probeFeatures", Napi::Function::New(env, ProbeFeaturesForJs, "probeFeatures"));
     exports.Set("kernelFunctionPrototype",

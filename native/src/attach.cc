@@ -4,11 +4,13 @@
 
 #include <bpf/libbpf.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <set>
 
@@ -62,6 +64,18 @@ static int LinkPerfEvent(bpf_program *program, Fd event, LinkState &state) {
     return 0;
 }
 
+// The same for an event on a tracepoint or probe, whose close is left for later. Without perf links (before 5.15) the
+// program stays with its event until that is closed, so there the close cannot wait.
+static int LinkSlowEvent(bpf_program *program, Fd event, LinkState &state) {
+    int event_fd = event.get();
+    Fd second(fcntl(event_fd, F_DUPFD_CLOEXEC, 0));
+    if (int error = LinkPerfEvent(program, std::move(event), state))
+        return error;
+    if (second && bpf_link__fd(state.links.back()) != event_fd)
+        state.slow_events.push_back(std::move(second));
+    return 0;
+}
+
 static int Keep(bpf_link *link, LinkState &state) {
     if (!link)
         return -errno;
@@ -76,30 +90,58 @@ static int AttachTracepoint(bpf_program *program, const std::string &category, c
         detail = "this kernel has no tracepoint " + category + ":" + name;
     if (event < 0)
         return event;
-    return LinkPerfEvent(program, Fd(event), state);
+    return LinkSlowEvent(program, Fd(event), state);
+}
+
+// Number of a dynamic PMU, "kprobe" or "uprobe"; negative errno where the kernel has none.
+static int PmuType(const char *pmu) {
+    std::string path = std::string("/sys/bus/event_source/devices/") + pmu + "/type";
+    FILE *file = fopen(path.c_str(), "re");
+    if (!file)
+        return -errno;
+    int type = -1;
+    int fields = fscanf(file, "%d", &type);
+    fclose(file);
+    return fields == 1 ? type : -EINVAL;
+}
+
+// An event on a function: `name` is the kernel function or the path of the program, `offset` the place in its file.
+static int OpenProbeEvent(int pmu, bool is_return, const char *name, __u64 offset, int pid) {
+    perf_event_attr attributes{};
+    attributes.size = sizeof(attributes);
+    attributes.type = static_cast<__u32>(pmu);
+    // Bit 0 of config is "retprobe", as the PMU's format folder in sysfs says, on every kernel so far.
+    attributes.config = is_return ? 1 : 0;
+    attributes.config1 = reinterpret_cast<__u64>(name);
+    attributes.config2 = offset;
+    return PerfEventOpen(&attributes, pid < 0 ? -1 : pid, pid < 0 ? OnlineCpus().front() : -1);
 }
 
 static int AttachKprobe(bpf_program *program, const AttachSpec &spec, LinkState &state, std::string &detail) {
-    // Without this file libbpf would try the older way of writing to tracefs, which is not needed from 4.17 on.
-    if (access("/sys/bus/event_source/devices/kprobe/type", F_OK) != 0) {
+    int pmu = PmuType("kprobe");
+    if (pmu < 0) {
         detail = "this kernel was built without CONFIG_KPROBES";
         return -EOPNOTSUPP;
     }
-    bpf_kprobe_opts options{};
-    options.sz = sizeof(options);
-    options.retprobe = spec.is_return;
-    int error = Keep(bpf_program__attach_kprobe_opts(program, spec.symbol.c_str(), &options), state);
-    if (error == -ENOENT || error == -EADDRNOTAVAIL || error == -EINVAL)
+    int event = OpenProbeEvent(pmu, spec.is_return, spec.symbol.c_str(), 0, -1);
+    if (event == -ENOENT || event == -EADDRNOTAVAIL || event == -EINVAL)
         detail = "the kernel cannot probe " + spec.symbol +
                  ": no such function, or inlined, or on its list of functions not to probe";
-    return error;
+    if (event < 0)
+        return event;
+    return LinkSlowEvent(program, Fd(event), state);
 }
 
-static int AttachUprobe(bpf_program *program, const AttachSpec &spec, LinkState &state) {
-    bpf_uprobe_opts options{};
-    options.sz = sizeof(options);
-    options.retprobe = spec.is_return;
-    return Keep(bpf_program__attach_uprobe_opts(program, spec.pid, spec.path.c_str(), spec.offset, &options), state);
+static int AttachUprobe(bpf_program *program, const AttachSpec &spec, LinkState &state, std::string &detail) {
+    int pmu = PmuType("uprobe");
+    if (pmu < 0) {
+        detail = "this kernel was built without CONFIG_UPROBES";
+        return -EOPNOTSUPP;
+    }
+    int event = OpenProbeEvent(pmu, spec.is_return, spec.path.c_str(), spec.offset, spec.pid);
+    if (event < 0)
+        return event;
+    return LinkSlowEvent(program, Fd(event), state);
 }
 
 static std::set<int> ThreadsOf(int pid) {
@@ -183,7 +225,7 @@ int Attach(bpf_program *program, const AttachSpec &spec, LinkState &state, std::
     case AttachSpec::Type::kprobe:
         return AttachKprobe(program, spec, state, detail);
     case AttachSpec::Type::uprobe:
-        return AttachUprobe(program, spec, state);
+        return AttachUprobe(program, spec, state, detail);
     case AttachSpec::Type::tracepoint:
         return AttachTracepoint(program, spec.category, spec.name, state, detail);
     case AttachSpec::Type::perf:

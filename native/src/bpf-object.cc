@@ -320,8 +320,7 @@ void BpfObject::OnClose(std::function<void()> action) {
 
 void BpfObject::CloseNow() {
     // Programs stop first, then their records are let go, then the maps.
-    for (const auto &link : links_)
-        link->Detach();
+    DetachTogether(links_);
     links_.clear();
     auto actions = std::move(on_close_);
     on_close_.clear();

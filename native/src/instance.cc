@@ -14,12 +14,11 @@ Instance::~Instance() {
 }
 
 void Instance::CloseAll() {
+    DetachTogether({links.begin(), links.end()});
+    links.clear();
     // Closing takes an object out of the set.
     while (!objects.empty())
         (*objects.begin())->CloseNow();
-    for (const auto &link : links)
-        link->Detach();
-    links.clear();
 }
 
 } // namespace hotspan

@@ -3,15 +3,50 @@
 
 #include <bpf/libbpf.h>
 
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
 #include "error.h"
+#include "event-closer.h"
 #include "instance.h"
 
 namespace hotspan {
 
+// Closing hundreds of links at once needs no more threads than this to share the kernel's grace periods.
+static constexpr size_t kMaxThreads = 64;
+
+static void DestroyTogether(const std::vector<bpf_link *> &links) {
+    std::atomic<size_t> next{0};
+    auto destroy = [&] {
+        for (size_t i = next++; i < links.size(); i = next++)
+            bpf_link__destroy(links[i]);
+    };
+    std::vector<std::thread> threads;
+    for (size_t i = 1; i < std::min(links.size(), kMaxThreads); i++)
+        threads.emplace_back(destroy);
+    destroy();
+    for (std::thread &thread : threads)
+        thread.join();
+}
+
+void DetachTogether(const std::vector<std::shared_ptr<LinkState>> &states) {
+    std::vector<bpf_link *> links;
+    for (const auto &state : states) {
+        links.insert(links.end(), state->links.begin(), state->links.end());
+        state->links.clear();
+    }
+    DestroyTogether(links);
+    for (const auto &state : states)
+        state->Detach();
+}
+
 void LinkState::Detach() {
-    for (bpf_link *link : links)
-        bpf_link__destroy(link);
+    DestroyTogether(links);
     links.clear();
+    for (Fd &event : slow_events)
+        CloseEventLater(std::move(event));
+    slow_events.clear();
     fd = Fd();
 }
 
@@ -38,6 +73,26 @@ Napi::Value Link::Detach(const Napi::CallbackInfo &info) {
         state_.reset();
     }
     return info.Env().Undefined();
+}
+
+Napi::Value Link::DetachAll(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    std::vector<std::shared_ptr<LinkState>> states;
+    Napi::Array links = info[0].IsArray() ? info[0].As<Napi::Array>() : Napi::Array::New(env);
+    for (uint32_t i = 0; i < links.Length(); i++) {
+        Napi::Value value = links.Get(i);
+        Instance *instance = Instance::Of(env);
+        if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(instance->link_class.Value()))
+            continue;
+        Link *link = Link::Unwrap(value.As<Napi::Object>());
+        if (!link->state_)
+            continue;
+        instance->links.erase(link->state_);
+        states.push_back(std::move(link->state_));
+        link->state_.reset();
+    }
+    DetachTogether(states);
+    return env.Undefined();
 }
 
 } // namespace hotspan

@@ -227,10 +227,10 @@ export class FuncRun implements RunningSource {
     this.shared.object.mapUpdate('func_is_whole', key, value);
   }
 
-  /** Entry before return: calls under way may still end, and none begins. */
+  /** What returns while only one side is still attached is no return without an entry. */
   private remove(probe: Probe): void {
     this.setWhole(probe.slot, false);
-    for (const link of probe.ladder.links.flat().reverse()) link.detach();
+    this.host.native.detachAll(probe.ladder.links.flat());
     this.retireSums(probe);
     probe.ladder.object.close();
     this.probes.delete(probe.probed.key);
@@ -306,7 +306,7 @@ export class FuncRun implements RunningSource {
   private async shutDown(): Promise<void> {
     for (const probe of this.probes.values()) this.setWhole(probe.slot, false);
     const ladders = [...[...this.probes.values()].map(probe => probe.ladder), this.shared];
-    for (const ladder of ladders) for (const link of ladder.links.flat().reverse()) link.detach();
+    this.host.native.detachAll(ladders.flatMap(ladder => ladder.links.flat()));
     try {
       await this.host.reader.remove(this.host.sourceIndex);
       this.final = { counts: this.counts(), sums: this.sums(), programs: this.programs() };

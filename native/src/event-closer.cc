@@ -1,0 +1,67 @@
+// See event-closer.h.
+#include "event-closer.h"
+
+#include <chrono>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+namespace hotspan {
+
+using Clock = std::chrono::steady_clock;
+
+// A source that is started again within this time finds its tracepoints still counted, and does not wait for a close
+// that holds the kernel's event lock.
+static constexpr std::chrono::milliseconds kDelay{300};
+
+// Descriptors are few; more events than this are closed without delay.
+static constexpr size_t kMaxWaiting = 256;
+
+struct WaitingEvent {
+    Fd event;
+    Clock::time_point due;
+};
+
+struct Closer {
+    std::mutex mutex;
+    std::deque<WaitingEvent> waiting;
+    bool is_running = false;
+};
+
+// Never freed: its thread may outlive every instance of the addon.
+static Closer &TheCloser() {
+    static Closer *closer = new Closer;
+    return *closer;
+}
+
+static void Run() {
+    Closer &closer = TheCloser();
+    std::unique_lock<std::mutex> lock(closer.mutex);
+    while (!closer.waiting.empty()) {
+        Clock::time_point due = closer.waiting.front().due;
+        if (closer.waiting.size() <= kMaxWaiting && due > Clock::now()) {
+            lock.unlock();
+            std::this_thread::sleep_until(due);
+            lock.lock();
+            continue;
+        }
+        Fd event = std::move(closer.waiting.front().event);
+        closer.waiting.pop_front();
+        lock.unlock();
+        event = Fd();
+        lock.lock();
+    }
+    closer.is_running = false;
+}
+
+void CloseEventLater(Fd event) {
+    Closer &closer = TheCloser();
+    std::lock_guard<std::mutex> lock(closer.mutex);
+    closer.waiting.push_back({std::move(event), Clock::now() + kDelay});
+    if (closer.is_running)
+        return;
+    closer.is_running = true;
+    std::thread(Run).detach();
+}
+
+} // namespace hotspan
