@@ -148,8 +148,8 @@ test('wrong use ends with 2 and says what is right', async () => {
     [['record', '--hz', '1000000'], /--hz is a whole number from 1 to 10000/],
     [['record', '--comm', 'a-name-that-is-too-long'], /15 characters .* write --comm a-name-that-is-\n/],
     [['trace'], /^hotspan: trace needs a target, such as kernel:vfs_read\n$/],
-    [['trace', 'vfs_read'], /write for example kernel:vfs_read\n$/],
-    [['trace', 'uprobe:nginx:f'], /a target is kernel:FUNCTION or uprobe:\/PATH:SYMBOL/],
+    [['trace', 'vfs_read'], /target "vfs_read": .*kernel:vfs_read\n$/],
+    [['trace', 'uprobe:nginx:f'], /target "uprobe:nginx:f": the path of the binary must begin with "\/"/],
     [
       ['sources', 'restart'],
       /sources cannot restart; did you mean "start"\?|sources cannot restart; use list, start NAME or stop NAME/,

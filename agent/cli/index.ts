@@ -69,8 +69,20 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? exitDone : exitFailed);
 });
 
+/**
+ * Ends the process although something still holds it (a worker that does not end, a timer of a command that failed), but not before
+ * a slow reader has had everything. A process that nothing holds has ended before.
+ */
+function endSoon(): void {
+  setTimeout(() => {
+    if (process.stdout.writableLength === 0) process.exit();
+    endSoon();
+  }, 500).unref();
+}
+
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   process.exitCode = explain(error);
 }
+endSoon();

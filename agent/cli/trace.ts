@@ -42,13 +42,13 @@ export const command: Command = {
 async function run(args: readonly string[]): Promise<number> {
   const { flags: given, words: targets } = parseCommandLine(flags, args);
   if (targets.length === 0) throw new UsageError('trace needs a target, such as kernel:vfs_read');
-  for (const target of targets) checkTarget(target);
+  await checkTargets(targets);
   requireNode();
   requirePrivileges();
   const interrupt = interruptSignal();
   const { traceTargets }: { traceTargets: TraceTargets } = await import('../trace.ts');
   const printer = new SpanPrinter({ withStack: given.stack, write: text => process.stdout.write(text) });
-  const flushing = setInterval(() => printer.flush(), 250);
+  const flushing = setInterval(() => printer.flush(), 250).unref();
   if (given.duration !== undefined) setTimeout(() => interrupt.abort(), given.duration / 1e6).unref();
 
   let printed = 0;
@@ -80,15 +80,21 @@ async function run(args: readonly string[]): Promise<number> {
   return exitDone;
 }
 
-function checkTarget(target: string): void {
-  if (/^kernel:[\w.*?[\]-]+$/.test(target) || /^uprobe:\/[^:]+:.+$/.test(target)) return;
-  const remedy = /^[\w*?]+$/.test(target) ? `kernel:${target}` : 'kernel:vfs_read or uprobe:/usr/bin/program:function';
-  throw new UsageError(`a target is kernel:FUNCTION or uprobe:/PATH:SYMBOL, not "${target}"; write for example ${remedy}`);
+/** Source func knows the form of targets; what it refuses here is wrong use. */
+async function checkTargets(targets: readonly string[]): Promise<void> {
+  const { parseTarget } = await import('../sources/func/target.ts');
+  try {
+    for (const target of targets) parseTarget(target);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UsageError(error.message);
+  }
 }
 
-export function summaryText({ seen, lost }: TraceSummary, printed: number): string {
-  const reasons = Object.entries(lost).filter(([, count]) => count > 0);
-  const losses =
-    reasons.length === 0 ? 'none lost' : `lost: ${reasons.map(([reason, count]) => `${count} ${reason}`).join(', ')}`;
-  return `${seen} calls seen, ${printed} printed, ${losses}\n`;
+/** seen = printed + everything else, each with its reason. */
+export function summaryText({ seen, reported, lost }: TraceSummary, printed: number): string {
+  const rest = Object.entries({ 'past --count': reported - printed, ...lost }).filter(([, count]) => count > 0);
+  const others =
+    rest.length === 0 ? 'none lost' : `not printed: ${rest.map(([reason, count]) => `${count} ${reason}`).join(', ')}`;
+  return `${seen} calls seen, ${printed} printed, ${others}\n`;
 }
