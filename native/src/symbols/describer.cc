@@ -92,7 +92,7 @@ void Describer::stopThread() {
         std::lock_guard lock(mutex_);
         isStopping_ = true;
     }
-    engine_.cancel();
+    engine_->cancel();
     wake_.notify_all();
     if (thread_.joinable()) {
         thread_.join();
@@ -105,7 +105,7 @@ void Describer::run() {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     pthread_setname_np(pthread_self(), "hs-symbols");
-    engine_.warmUp();
+    engine_->warmUp();
     for (;;) {
         std::unique_ptr<Job> job;
         {
@@ -117,7 +117,7 @@ void Describer::run() {
             job = std::move(jobs_.front());
             jobs_.pop_front();
         }
-        job->frames = engine_.describe(job->ids);
+        job->frames = engine_->describe(job->ids);
         Job *raw = job.release();
         if (channel_.NonBlockingCall(raw) != napi_ok) {
             // The environment is ending: its promises end with it. Kept for stopThread's caller to free with the rest.
@@ -171,6 +171,7 @@ void Describer::close(Napi::Env env) {
     for (const std::unique_ptr<Job> &job : jobs) {
         job->deferred.Reject(closedError(env));
     }
+    engine_.reset();
     // What the thread had finished is still delivered.
     channel_.Release();
 }

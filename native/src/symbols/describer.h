@@ -23,7 +23,8 @@ class Describer : public std::enable_shared_from_this<Describer> {
     Describer(const Describer &) = delete;
     Describer &operator=(const Describer &) = delete;
 
-    SymbolEngine &engine() { return engine_; }
+    /** Gone once closed. */
+    SymbolEngine &engine() { return *engine_; }
     bool isClosed() const { return isClosed_; }
 
     /** Resolves with FrameInfo[] in the order of the ids. JS thread. */
@@ -41,12 +42,12 @@ class Describer : public std::enable_shared_from_this<Describer> {
     static void deliver(Napi::Env env, Napi::Function callback, std::nullptr_t *context, Job *job);
     using Channel = Napi::TypedThreadSafeFunction<std::nullptr_t, Job, deliver>;
 
-    explicit Describer(size_t maxBytes) : engine_(maxBytes) {}
+    explicit Describer(size_t maxBytes) : engine_(std::make_unique<SymbolEngine>(maxBytes)) {}
     void run();
     void stopThread();
     static void onEnvironmentEnd(void *self);
 
-    SymbolEngine engine_;
+    std::unique_ptr<SymbolEngine> engine_;
     napi_env env_ = nullptr;
     Channel channel_;
     bool isClosed_ = false;

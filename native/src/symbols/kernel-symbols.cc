@@ -216,11 +216,11 @@ KernelTable KernelTable::parse(std::string_view text) {
     return parser.take();
 }
 
-KernelTable KernelTable::read() {
+KernelTable KernelTable::read(const std::atomic<bool> &isCancelled) {
     KallsymsParser parser;
     UniqueFd fd(open("/proc/kallsyms", O_RDONLY | O_CLOEXEC));
     std::vector<char> buffer(1U << 16);
-    for (ssize_t got; fd && (got = ::read(fd.get(), buffer.data(), buffer.size())) > 0;) {
+    for (ssize_t got; fd && !isCancelled && (got = ::read(fd.get(), buffer.data(), buffer.size())) > 0;) {
         parser.feed({buffer.data(), static_cast<size_t>(got)});
     }
     return parser.take();
@@ -264,7 +264,7 @@ std::shared_ptr<const KernelTable> KernelSymbols::readLocked() {
     readNs_ = checkedNs_ = monotonicNs();
     // Before the reading: what changes during it is noticed at the next check.
     fingerprint_ = readFingerprint();
-    table_ = std::make_shared<const KernelTable>(KernelTable::read());
+    table_ = std::make_shared<const KernelTable>(KernelTable::read(isCancelled_));
     return table_;
 }
 

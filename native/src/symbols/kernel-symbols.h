@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -26,8 +27,8 @@ class KernelTable {
 
     /** From the text of kallsyms; for tests. */
     static KernelTable parse(std::string_view text);
-    /** From /proc/kallsyms. */
-    static KernelTable read();
+    /** From /proc/kallsyms; what there is so far once cancelled. */
+    static KernelTable read(const std::atomic<bool> &isCancelled);
 
     std::optional<Match> find(uint64_t address) const;
     /** All addresses were shown as zero: kernel.kptr_restrict or missing CAP_SYSLOG hides them. */
@@ -61,9 +62,12 @@ class KernelSymbols {
      * reads anew if so. `isMiss`: an address was not found, so a reading older than 30 s is not trusted either.
      */
     std::shared_ptr<const KernelTable> freshTable(bool isMiss);
+    /** A reading under way ends at once, and its table is of no use: for closing. */
+    void cancel() { isCancelled_ = true; }
 
   private:
     std::shared_ptr<const KernelTable> readLocked();
+    std::atomic<bool> isCancelled_{false};
     std::mutex mutex_;
     std::shared_ptr<const KernelTable> table_;
     uint64_t fingerprint_ = 0;

@@ -282,10 +282,8 @@ std::shared_ptr<const SymbolTable> SymbolEngine::symbolsOf(ObjectFile &file) {
     if (fd) {
         ByteSource source = ByteSource::ofFile(fd.get());
         std::vector<Section> sections = file.elf->readSections(source);
-        SymbolTableBuilder::Limits limits;
-        limits.nameBytes = std::max<size_t>(maxBytes_ / 2, 4U << 20);
         isGo = isGoFile(sections);
-        table = std::make_shared<const SymbolTable>(loadSymbols(source, *file.elf, sections, limits));
+        table = std::make_shared<const SymbolTable>(loadSymbols(source, *file.elf, sections, {}));
     }
     std::lock_guard lock(mutex_);
     file.isUnreadable = !table;

@@ -53,6 +53,7 @@ struct MemoryUse {
 
 class SymbolEngine {
   public:
+    /** `maxBytes` is kept to by dropping symbol tables; the one in use stays, even if it alone is larger. */
     explicit SymbolEngine(size_t maxBytes);
 
     /** Ids of `addresses` (leaf first) into `ids`, which has room for as many. */
@@ -70,7 +71,10 @@ class SymbolEngine {
     /** Reads the kernel's symbols, so that the first locate of kernel code knows what is code of modules. */
     void warmUp();
     /** describe() returns as soon as it can, with what it has. For closing. */
-    void cancel() { isCancelled_ = true; }
+    void cancel() {
+        isCancelled_ = true;
+        kernel_.cancel();
+    }
 
   private:
     struct Wanted {

@@ -21,23 +21,12 @@ void throwInvalid(Napi::Env env, const char *operation, const char *detail) {
     Throw(env, {operation, "argument", EINVAL, detail, ""});
 }
 
-bool isOpen(Napi::Env env, const Handle &handle, const char *operation) {
-    if (handle->isClosed()) {
-        Throw(env, {operation, "symbolizer", ECANCELED, "the symbolizer was closed", ""});
-        return false;
-    }
-    return true;
-}
-
 bool isBytes(const Napi::Value &value) {
     return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
 }
 
 Napi::Value locate(const Handle &handle, const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
-    if (!isOpen(env, handle, "locate")) {
-        return env.Undefined();
-    }
     if (info.Length() < 3 || !info[0].IsNumber() || !isBytes(info[1]) || !info[2].IsBoolean()) {
         throwInvalid(env, "locate", "a pid, a Uint8Array of addresses and a boolean are needed");
         return env.Undefined();
@@ -157,10 +146,16 @@ Napi::Value memory(const Handle &handle, const Napi::CallbackInfo &info) {
     return object;
 }
 
+/** A method that throws once the symbolizer is closed. */
 template <typename Method> void addMethod(Napi::Object &object, const char *name, const Handle &handle, Method method) {
-    object.Set(name, Napi::Function::New(
-                         object.Env(),
-                         [handle, method](const Napi::CallbackInfo &info) { return method(handle, info); }, name));
+    auto call = [handle, method, name](const Napi::CallbackInfo &info) -> Napi::Value {
+        if (handle->isClosed()) {
+            Throw(info.Env(), {name, "symbolizer", ECANCELED, "the symbolizer was closed", ""});
+            return info.Env().Undefined();
+        }
+        return method(handle, info);
+    };
+    object.Set(name, Napi::Function::New(object.Env(), call, name));
 }
 
 Napi::Value createSymbolizer(const Napi::CallbackInfo &info) {
@@ -192,10 +187,8 @@ Napi::Value createSymbolizer(const Napi::CallbackInfo &info) {
                   return Napi::String::New(call.Env(), self->engine().executableBuildId(pidArgument(call)));
               });
     addMethod(object, "fileBuildId", handle, fileBuildId);
-    addMethod(object, "close", handle, [](const Handle &self, const Napi::CallbackInfo &call) -> Napi::Value {
-        self->close(call.Env());
-        return call.Env().Undefined();
-    });
+    auto close = [handle](const Napi::CallbackInfo &call) { handle->close(call.Env()); };
+    object.Set("close", Napi::Function::New(env, close, "close"));
     return object;
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -45,6 +46,7 @@ export async function start(command: string, args: readonly string[] = [], cwd?:
   for await (const line of createInterface({ input: child.stdout })) {
     if (line === 'ready') {
       child.unref();
+      for (const pipe of [child.stdin, child.stdout]) if (pipe instanceof Socket) pipe.unref();
       return { pid: pidOf(child), lines, stop: () => stop(child) };
     }
     lines.push(line);
