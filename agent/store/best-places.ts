@@ -35,16 +35,20 @@ export class BestPlaces {
   }
 
   add({ segment, columns, indexes, count, offsetNs }: SegmentPick): void {
-    const isByStart = this.query.order === 'start';
-    const { isDescending } = this.query;
+    const { order, isDescending } = this.query;
+    const keys = order === 'start' ? columns.starts : columns.durations;
+    const offset = order === 'start' ? offsetNs : 0;
+    let last = this.lastKey;
     for (let i = 0; i < count; i += 1) {
       const index = indexes[i] as number;
-      const key = isByStart ? (columns.starts[index] as number) + offsetNs : (columns.durations[index] as number);
-      if (this.lastKey !== undefined && (isDescending ? key < this.lastKey : key > this.lastKey)) continue;
+      const key = (keys[index] as number) + offset;
+      if (last !== undefined && (isDescending ? key < last : key > last)) continue;
       const place = { key, segment, index };
       if (this.cursor !== undefined && !this.isAfterCursor(place, this.cursor)) continue;
       this.places.push(place);
-      if (this.places.length >= this.wanted * 2 + 64) this.cut();
+      if (this.places.length < this.wanted * 2 + 64) continue;
+      this.cut();
+      last = this.lastKey;
     }
   }
 
@@ -81,19 +85,16 @@ export class BestPlaces {
   }
 
   private cut(): void {
-    this.places.sort((a, b) => this.compare(a, { key: b.key, segmentId: b.segment.id, index: b.index }));
+    const sign = this.query.isDescending ? -1 : 1;
+    this.places.sort((a, b) => sign * (a.key - b.key || a.segment.id - b.segment.id || a.index - b.index));
     if (this.places.length < this.wanted) return;
     this.places.length = this.wanted;
     this.lastKey = (this.places[this.wanted - 1] as Place).key;
   }
 
-  private compare(a: Place, b: Cursor): number {
-    const rising = a.key - b.key || a.segment.id - b.segmentId || a.index - b.index;
-    return this.query.isDescending ? -rising : rising;
-  }
-
-  private isAfterCursor(place: Place, cursor: Cursor): boolean {
-    return this.compare(place, cursor) > 0;
+  private isAfterCursor({ key, segment, index }: Place, cursor: Cursor): boolean {
+    const rising = key - cursor.key || segment.id - cursor.segmentId || index - cursor.index;
+    return this.query.isDescending ? rising < 0 : rising > 0;
   }
 
   private parseCursor(text: string): Cursor {

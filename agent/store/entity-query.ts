@@ -226,7 +226,7 @@ function prepareAll(database: Database.Database) {
     alive: database.prepare(
       `SELECT id, pid, parent_pid AS parentPid, comm, service, executable, command_line AS commandLine, build_id AS buildId,
        container_id AS containerId, start_ns / 1000000 AS startMs, exit_ns / 1000000 AS exitMs, exit_status AS exitStatus
-       FROM process WHERE start_ns < ?1 AND (exit_ns = 0 OR exit_ns >= ?2) ORDER BY start_ns DESC`,
+       FROM process WHERE start_ns < ? AND (exit_ns = 0 OR exit_ns >= ?) ORDER BY start_ns DESC`,
     ),
   };
 }

@@ -32,7 +32,9 @@ export class FrameReader {
         `SELECT path, build_id, address, kind, is_guess, lines FROM frame JOIN module ON module.id = frame.module WHERE frame.id = ?`,
       )
       .safeIntegers();
-    this.selectFunction = database.prepare('SELECT name, file FROM function WHERE id = ?');
+    this.selectFunction = database.prepare(
+      'SELECT name, path AS file FROM function JOIN file ON file.id = function.file WHERE function.id = ?',
+    );
   }
 
   frame(id: number): FrameRow {

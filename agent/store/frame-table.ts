@@ -12,6 +12,9 @@ export const frameKinds: readonly FrameKind[] = ['unresolved', 'kernel', 'native
 const cacheLimit = 100_000;
 const pendingLimit = 100_000;
 
+/** Names of templates and closures can be absurdly long. */
+const maxNameLength = 4096;
+
 interface PendingFrame {
   readonly id: number;
   readonly module: number;
@@ -29,31 +32,38 @@ interface KnownFrame {
 
 export class FrameTable {
   private readonly modules: KeyTable;
+  private readonly files: KeyTable;
   private readonly functions: KeyTable;
   private readonly known = new GenerationMap<string, KnownFrame>(cacheLimit);
   private readonly pending = new Map<number, PendingFrame>();
   private readonly pendingKeys = new Map<string, KnownFrame>();
   private readonly select: Database.Statement;
   private readonly upsert: Database.Statement;
+  private readonly tellChange: Database.Statement;
   private readonly packer = new ByteWriter();
   private nextId: number;
-  private revision: number;
+  /** Frames from this id on are in no commit yet. */
+  private firstUnwritten: number;
   dropped = 0;
 
   constructor(database: Database.Database) {
     this.modules = new KeyTable(database, { table: 'module', columns: ['path', 'build_id'], cacheLimit: 20_000, pendingLimit });
-    this.functions = new KeyTable(database, { table: 'function', columns: ['name', 'file'], cacheLimit, pendingLimit });
+    this.files = new KeyTable(database, { table: 'file', columns: ['path'], cacheLimit: 20_000, pendingLimit });
+    this.functions = new KeyTable(database, {
+      table: 'function',
+      columns: ['name', 'file'],
+      isHashed: true,
+      cacheLimit,
+      pendingLimit,
+    });
     this.select = database.prepare('SELECT id, kind, is_guess, lines FROM frame WHERE module = ? AND address = ?');
     this.upsert = database.prepare(
-      `INSERT INTO frame (id, module, address, kind, is_guess, lines, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, is_guess = excluded.is_guess, lines = excluded.lines, revision = excluded.revision`,
+      `INSERT INTO frame (id, module, address, kind, is_guess, lines) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, is_guess = excluded.is_guess, lines = excluded.lines`,
     );
-    const top = database.prepare('SELECT max(id) AS id, max(revision) AS revision FROM frame').get() as {
-      id: number | null;
-      revision: number | null;
-    };
-    this.nextId = (top.id ?? 0) + 1;
-    this.revision = top.revision ?? 0;
+    this.tellChange = database.prepare('INSERT INTO frame_change (frame) VALUES (?)');
+    this.nextId = ((database.prepare('SELECT max(id) FROM frame').pluck().get() as number | null) ?? 0) + 1;
+    this.firstUnwritten = this.nextId;
   }
 
   /** 0 when too many new frames wait for a commit (counted in `dropped`). */
@@ -82,18 +92,20 @@ export class FrameTable {
 
   write(): void {
     this.modules.write();
+    this.files.write();
     this.functions.write();
-    let revision = this.revision;
     for (const { id, module, address, kind, isGuess, lines } of this.pending.values()) {
-      revision += 1;
-      this.upsert.run(id, module, address, kind, isGuess, lines, revision);
+      this.upsert.run(id, module, address, kind, isGuess, lines);
+      // Readers have taken in what was committed before, so they must be told.
+      if (id < this.firstUnwritten) this.tellChange.run(id);
     }
   }
 
   committed(): void {
     this.modules.committed();
+    this.files.committed();
     this.functions.committed();
-    this.revision += this.pending.size;
+    this.firstUnwritten = this.nextId;
     for (const [key, known] of this.pendingKeys) this.known.set(key, known);
     this.pending.clear();
     this.pendingKeys.clear();
@@ -103,7 +115,8 @@ export class FrameTable {
     const packer = this.packer;
     packer.clear();
     for (const { name, file, line } of row.lines) {
-      const id = this.functions.id(name, file);
+      const fileId = this.files.id(file);
+      const id = fileId === 0 ? 0 : this.functions.id(name.slice(0, maxNameLength), fileId);
       if (id === 0) return undefined;
       packer.varint(id);
       packer.varint(Math.max(0, Math.trunc(line)));

@@ -22,7 +22,6 @@ interface FrameRecord {
   kind: bigint;
   is_guess: bigint;
   lines: Buffer;
-  revision: bigint;
 }
 
 /** Stands for frames that are not in the store, and for samples without a stack. */
@@ -39,19 +38,23 @@ export class FunctionIndex {
   /** Per frame id, the functions outermost first. */
   private readonly byFrame: (readonly number[] | undefined)[] = [];
   private readonly texts = new Map<number, { name: string; file: string }>();
-  private readonly selectFrames: Database.Statement;
+  private readonly selectNew: Database.Statement;
+  private readonly selectOne: Database.Statement;
+  private readonly selectChanges: Database.Statement;
   private readonly selectTexts: Database.Statement;
   private lastText = 0;
-  private revision = 0;
+  private lastFrame = 0;
+  private lastChange = 0;
 
   constructor(database: Database.Database) {
-    this.selectFrames = database
-      .prepare(
-        `SELECT frame.id AS id, path, address, kind, is_guess, lines, revision FROM frame JOIN module ON module.id = frame.module
-         WHERE revision > ? ORDER BY revision`,
-      )
-      .safeIntegers();
-    this.selectTexts = database.prepare('SELECT id, name, file FROM function WHERE id > ? ORDER BY id');
+    const frames =
+      'SELECT frame.id AS id, path, address, kind, is_guess, lines FROM frame JOIN module ON module.id = frame.module';
+    this.selectNew = database.prepare(`${frames} WHERE frame.id > ? ORDER BY frame.id`).safeIntegers();
+    this.selectOne = database.prepare(`${frames} WHERE frame.id = ?`).safeIntegers();
+    this.selectChanges = database.prepare('SELECT revision, frame FROM frame_change WHERE revision > ? ORDER BY revision');
+    this.selectTexts = database.prepare(
+      'SELECT function.id AS id, name, path AS file FROM function JOIN file ON file.id = function.file WHERE function.id > ? ORDER BY function.id',
+    );
   }
 
   /** Takes in what was written since. True when a frame that was known has got other functions, so that tries must be built anew. */
@@ -64,12 +67,19 @@ export class FunctionIndex {
       this.texts.set(id, { name, file });
       this.lastText = id;
     }
+    const before = this.lastFrame;
+    for (const row of this.selectNew.iterate(before) as IterableIterator<FrameRecord>) {
+      this.lastFrame = Number(row.id);
+      this.byFrame[this.lastFrame] = this.functionsOf(row);
+    }
     let isChanged = false;
-    for (const row of this.selectFrames.iterate(this.revision) as IterableIterator<FrameRecord>) {
-      const id = Number(row.id);
-      isChanged ||= this.byFrame[id] !== undefined;
-      this.byFrame[id] = this.functionsOf(row);
-      this.revision = Number(row.revision);
+    for (const { revision, frame } of this.selectChanges.all(this.lastChange) as { revision: number; frame: number }[]) {
+      this.lastChange = revision;
+      const row = this.selectOne.get(frame) as FrameRecord | undefined;
+      if (frame > before || row === undefined) continue;
+      const functions = this.functionsOf(row);
+      isChanged ||= functions.join() !== this.byFrame[frame]?.join();
+      this.byFrame[frame] = functions;
     }
     return isChanged;
   }

@@ -10,6 +10,8 @@ export interface KeyTableOptions {
   readonly columns: readonly string[];
   /** Ids remembered in memory; others are looked up in the table's unique index. */
   readonly cacheLimit: number;
+  /** The table has a column `hash` of the values, indexed in their stead. */
+  readonly isHashed?: boolean;
   /** New rows held until the next commit; beyond it id() gives 0. */
   readonly pendingLimit: number;
 }
@@ -21,16 +23,19 @@ export class KeyTable {
   private readonly select: Database.Statement;
   private readonly insert: Database.Statement;
   private readonly pendingLimit: number;
+  private readonly isHashed: boolean;
   private nextId: number;
 
-  constructor(database: Database.Database, { table, columns, cacheLimit, pendingLimit }: KeyTableOptions) {
+  constructor(database: Database.Database, options: KeyTableOptions) {
+    const { table, columns, cacheLimit, pendingLimit } = options;
+    this.isHashed = options.isHashed ?? false;
     this.cache = new GenerationMap(cacheLimit);
     this.pendingLimit = pendingLimit;
-    this.select = database
-      .prepare(`SELECT id FROM ${table} WHERE ${columns.map(column => `${column} = ?`).join(' AND ')}`)
-      .pluck();
+    const stored = this.isHashed ? ['hash', ...columns] : columns;
+    const equal = stored.map(column => `${column} = ?`).join(' AND ');
+    this.select = database.prepare(`SELECT id FROM ${table} WHERE ${equal}`).pluck();
     this.insert = database.prepare(
-      `INSERT INTO ${table} (id, ${columns.join(', ')}) VALUES (?, ${columns.map(() => '?').join(', ')})`,
+      `INSERT INTO ${table} (id, ${stored.join(', ')}) VALUES (?, ${stored.map(() => '?').join(', ')})`,
     );
     this.nextId = ((database.prepare(`SELECT max(id) FROM ${table}`).pluck().get() as number | null) ?? 0) + 1;
   }
@@ -38,7 +43,8 @@ export class KeyTable {
   /** The id of the row with these values, made if there is none; 0 when too many new rows wait for a commit. */
   id(...values: readonly Value[]): number {
     const key = values.length === 1 ? (values[0] as Value) : values.join('\0');
-    const known = this.cache.get(key) ?? this.pending.get(key)?.id ?? (this.select.get(...values) as number | undefined);
+    const known =
+      this.cache.get(key) ?? this.pending.get(key)?.id ?? (this.select.get(...this.stored(key, values)) as number | undefined);
     if (known !== undefined) {
       this.cache.set(key, known);
       return known;
@@ -50,7 +56,7 @@ export class KeyTable {
   }
 
   write(): void {
-    for (const { id, values } of this.pending.values()) this.insert.run(id, ...values);
+    for (const [key, { id, values }] of this.pending) this.insert.run(id, ...this.stored(key, values));
   }
 
   committed(): void {
@@ -58,8 +64,19 @@ export class KeyTable {
     this.pending.clear();
   }
 
+  private stored(key: Value, values: readonly Value[]): readonly Value[] {
+    return this.isHashed ? [hashOf(String(key)), ...values] : values;
+  }
+
   /** Forgets what is in the table, after rows were deleted from it. */
   forget(): void {
     this.cache.clear();
   }
+}
+
+/** FNV-1a over UTF-16 units, 32 bits. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash | 0;
 }

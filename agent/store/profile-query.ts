@@ -62,7 +62,8 @@ export class ProfileReader {
     const { fromMs, toMs } = plan;
     const tree = this.mergeTree(sums, query.minShare);
     const unit = unitOf(query.type);
-    return { fromMs, toMs, type: query.type, unit, samples, incomplete: {}, lost: this.lost(query.type, plan), ...tree };
+    const incomplete = incompleteStacks(tree, samples);
+    return { fromMs, toMs, type: query.type, unit, samples, incomplete, lost: this.lost(query.type, plan), ...tree };
   }
 
   newSums(): SampleSums {
@@ -107,4 +108,27 @@ export class ProfileReader {
     const tree = layOutTree(this.stacks, { self, totals, threshold: minShare * total });
     return { total, ...tree };
   }
+}
+
+/** Stacks that were cut because they broke begin with a frame of this name and the reason. */
+const incompletePrefix = 'incomplete: ';
+
+/** Samples by the reason for which their stack has no true root: their share of the values, which for one period is exact. */
+function incompleteStacks(
+  { parent, fn, self, functions, total }: TreeColumns & { total: number },
+  samples: number,
+): Record<string, number> {
+  const reasonOf = functions.map(info =>
+    info.name.startsWith(incompletePrefix) ? info.name.slice(incompletePrefix.length) : '',
+  );
+  const roots = new Uint32Array(parent.length);
+  const values: Record<string, number> = {};
+  for (let node = 0; node < parent.length; node += 1) {
+    const above = parent[node] as number;
+    const root = above < 0 ? node : (roots[above] as number);
+    roots[node] = root;
+    const reason = reasonOf[fn[root] as number] ?? '';
+    if (reason !== '') values[reason] = (values[reason] ?? 0) + (self[node] as number);
+  }
+  return Object.fromEntries(Object.entries(values).map(([reason, value]) => [reason, Math.round((value / total) * samples)]));
 }

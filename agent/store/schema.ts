@@ -18,13 +18,17 @@ const migrations: readonly string[] = [
   CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
   CREATE TABLE module (id INTEGER PRIMARY KEY, path TEXT NOT NULL, build_id TEXT NOT NULL, UNIQUE (path, build_id));
-  CREATE TABLE function (id INTEGER PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, UNIQUE (name, file));
+  CREATE TABLE file (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+  -- Names are long: an index of their hashes takes a fifth of one of the names.
+  CREATE TABLE function (id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, name TEXT NOT NULL, file INTEGER NOT NULL);
+  CREATE INDEX function_hash ON function (hash);
   CREATE TABLE frame (
     id INTEGER PRIMARY KEY, module INTEGER NOT NULL, address INTEGER NOT NULL, kind INTEGER NOT NULL, is_guess INTEGER NOT NULL,
-    lines BLOB NOT NULL, revision INTEGER NOT NULL
+    lines BLOB NOT NULL
   );
   CREATE UNIQUE INDEX frame_identity ON frame (module, address);
-  CREATE INDEX frame_revision ON frame (revision);
+  -- Frames whose lines were replaced after they were first written, in that order.
+  CREATE TABLE frame_change (revision INTEGER PRIMARY KEY AUTOINCREMENT, frame INTEGER NOT NULL);
   CREATE TABLE stack_chunk (first INTEGER PRIMARY KEY, nodes INTEGER NOT NULL, data BLOB NOT NULL);
   CREATE TABLE stack_epoch (first INTEGER PRIMARY KEY, began_second INTEGER NOT NULL);
 

@@ -4,9 +4,6 @@ import type Database from 'better-sqlite3';
 import type { SpanRow } from './rows.ts';
 import { type EncodedSegment, SegmentBuilder } from './span-segment.ts';
 
-/** Closed segments that wait for a commit: about a million spans. Beyond it spans are dropped. */
-const maxPendingBytes = 64 << 20;
-
 /** An open segment that grew this large is closed at the next commit: it would be written again and again. */
 const settledSpans = 1024;
 const maxOpenMs = 60_000;
@@ -17,6 +14,8 @@ export class SpanWriter {
   private isChanged = false;
   private closed: EncodedSegment[] = [];
   private closedBytes = 0;
+  /** Of closed segments that wait for a commit; beyond it spans are dropped. */
+  private readonly maxPendingBytes: number;
   private nextId: number;
   private readonly statements: {
     replace: Database.Statement;
@@ -26,7 +25,8 @@ export class SpanWriter {
   };
   dropped = 0;
 
-  constructor(database: Database.Database) {
+  constructor(database: Database.Database, maxPendingBytes: number) {
+    this.maxPendingBytes = maxPendingBytes;
     this.statements = {
       replace: database.prepare(
         `INSERT OR REPLACE INTO span_segment (id, min_start_ms, max_start_ms, spans, errors, min_duration, max_duration, bytes)
@@ -44,7 +44,7 @@ export class SpanWriter {
 
   /** False when there is no room; the span is counted in `dropped` then. */
   add(row: SpanRow, seriesId: number): boolean {
-    if (this.closedBytes >= maxPendingBytes || seriesId === 0) {
+    if (this.closedBytes >= this.maxPendingBytes || seriesId === 0) {
       this.dropped += 1;
       return false;
     }

@@ -18,6 +18,8 @@ export interface StoreWriterOptions {
   readonly retention?: Partial<RetentionLimits>;
   /** Told when a damaged file was moved aside. */
   readonly warn?: (message: string) => void;
+  /** Bytes of spans that wait for a commit before more are dropped: default 64 MiB, about a million spans. */
+  readonly maxPendingBytes?: number;
   /** Unix milliseconds. */
   readonly now?: () => number;
 }
@@ -53,7 +55,7 @@ class SqliteStoreWriter implements StoreWriter {
   private readonly commit: () => void;
   private isClosed = false;
 
-  constructor({ path, now, retention }: StoreWriterOptions, database: Database.Database, close: () => void) {
+  constructor({ path, now, retention, maxPendingBytes }: StoreWriterOptions, database: Database.Database, close: () => void) {
     this.path = path;
     this.now = now ?? Date.now;
     this.closeDatabase = close;
@@ -65,7 +67,7 @@ class SqliteStoreWriter implements StoreWriter {
     this.series = new SeriesRows(database);
     this.rollup = new Rollup(database, nowMs);
     this.samples = new SampleWriter(database, this.rollup);
-    this.spans = new SpanWriter(database);
+    this.spans = new SpanWriter(database, maxPendingBytes ?? 64 << 20);
     this.measures = new MeasureWriter(database, this.rollup);
     this.retention = new Retention(database, { ...defaultRetention, ...retention });
     this.commit = database.transaction(() => this.writeAll(this.now()));
@@ -187,9 +189,17 @@ class SqliteStoreWriter implements StoreWriter {
  * are taken to have ended with the last thing stored. Those that still live are announced again and so come back to life.
  */
 function settleLastRun(database: Database.Database, nowMs: number): void {
-  const last = database.prepare('SELECT max(time) FROM metric_second').pluck().get() as number | null;
+  const last = database
+    .prepare(
+      `SELECT coalesce((SELECT max(time) FROM metric_second),
+       (SELECT max((SELECT max(time) FROM metric_minute WHERE metric = metric.id)) * 60 + 59 FROM metric))`,
+    )
+    .pluck()
+    .get() as number | null;
   const minute = Math.floor(nowMs / 60_000);
   database.transaction(() => {
+    // Readers that open from now on read the frames as they are.
+    database.exec('DELETE FROM frame_change');
     const open = database.prepare(
       `SELECT source, sum(count) AS count FROM ledger WHERE stage = 'in_flight' GROUP BY source HAVING sum(count) <> 0`,
     );
