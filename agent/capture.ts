@@ -251,13 +251,13 @@ export class Capture {
     }
     const located = this.resolver.locate(pid, stack);
     if (this.resolver.isNamed(located)) {
-      deliver(located);
+      deliver(this.resolver.trusted(located));
       return;
     }
     const isQueued = this.resolver.queue(located, () => {
       books.pending -= 1;
       books.stored += 1;
-      deliver(located);
+      deliver(this.resolver.trusted(located));
     });
     books.inHand = 0;
     if (isQueued) books.pending += 1;

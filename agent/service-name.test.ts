@@ -5,8 +5,9 @@ import { serviceName } from './service-name.ts';
 
 const cases: [string, string, string, string][] = [
   ['nginx', '/usr/sbin/nginx', 'nginx: worker process', 'nginx'],
-  ['node', '/usr/bin/node', 'node --require ./x.js -r y /srv/app/server.js --port 80', 'server.js'],
+  ['node', '/usr/bin/node', 'node --require ./x.js -r y /srv/app/server.js --port 80', 'app/server.js'],
   ['node', '/usr/bin/node', 'node -e 1+1', 'node'],
+  ['node', '/usr/bin/node', 'node index.js', 'index.js'],
   ['python3', '/usr/bin/python3.11', 'python3 -m http.server 8000', 'http.server'],
   ['python3', '/usr/bin/python3.11', '/usr/bin/python3 /opt/worker.py', 'worker.py'],
   ['java', '/opt/jdk/bin/java', 'java -Xmx1g -jar /srv/shop.jar', 'shop.jar'],

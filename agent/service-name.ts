@@ -26,9 +26,16 @@ function scriptName(words: readonly string[]): string | undefined {
     if (word === '-m') return words[i + 1];
     if (/^-[a-z]*[ce]$/.test(word) || word === '--eval' || word === '--print' || word === '-p') return undefined;
     if (flagsWithValue.has(word)) i += 1;
-    else if (!word.startsWith('-')) return baseName(word) || undefined;
+    else if (!word.startsWith('-')) return scriptOf(word);
   }
   return undefined;
+}
+
+/** The script's file name; one that says nothing takes its folder with it. */
+function scriptOf(path: string): string | undefined {
+  const name = baseName(path);
+  const folder = baseName(path.slice(0, -name.length - 1));
+  return /^(index|main|app|server|__main__)\.\w+$/.test(name) && folder !== '' ? `${folder}/${name}` : name || undefined;
 }
 
 function javaName(words: readonly string[]): string | undefined {

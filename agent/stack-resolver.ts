@@ -9,6 +9,17 @@ import type { StackBytes } from './sources/source.ts';
 /** More than this many waiting samples or spans means that names do not keep up; further ones are dropped and counted. */
 const maxWaiting = 65_536;
 
+/** The root of stacks that broke. The symbolizer gives ids from 1 on. */
+const incompleteRoot: FrameInfo = {
+  id: 0,
+  kind: 'unresolved',
+  module: '',
+  buildId: '',
+  address: 0n,
+  lines: [{ name: 'incomplete: no frame pointer', file: '', line: 0 }],
+  isGuess: false,
+};
+
 interface Waiting {
   readonly stack: Uint32Array;
   readonly deliver: () => void;
@@ -19,6 +30,8 @@ export class StackResolver {
   private readonly output: { frame(info: FrameInfo): void };
   /** Ids that have been described. Ids are given out from 1 upwards, so a bitmap serves. */
   private named = new Uint8Array(1 << 14);
+  /** Ids of addresses outside every mapping: no code lies there, so the walk had lost its way. */
+  private readonly unmapped = new Set<number>();
   private readonly asked = new Set<number>();
   private fresh: number[] = [];
   private waiting: Waiting[] = [];
@@ -27,6 +40,8 @@ export class StackResolver {
   constructor(symbolizer: NativeSymbolizer, output: { frame(info: FrameInfo): void }) {
     this.symbolizer = symbolizer;
     this.output = output;
+    this.markNamed(incompleteRoot.id);
+    output.frame(incompleteRoot);
   }
 
   get pending(): number {
@@ -48,6 +63,22 @@ export class StackResolver {
   isNamed(stack: Uint32Array): boolean {
     for (const id of stack) if (this.named[id] !== 1) return false;
     return true;
+  }
+
+  /**
+   * A named stack as it is shown. Code built without frame pointers leaves any value in their register; what the walk found from
+   * there on is no caller, so it is cut off and the rest stands under a root of its own that says so.
+   */
+  trusted(stack: Uint32Array): Uint32Array {
+    if (this.unmapped.size === 0) return stack;
+    for (let i = stack.length - 1; i >= 0; i -= 1) {
+      if (!this.unmapped.has(stack[i] as number)) continue;
+      const kept = new Uint32Array(stack.length - i);
+      kept[0] = incompleteRoot.id;
+      kept.set(stack.subarray(i + 1), 1);
+      return kept;
+    }
+    return stack;
   }
 
   /** Keeps a stack until its names are there. False when too many wait already. */
@@ -82,7 +113,8 @@ export class StackResolver {
     this.fresh = [];
     for (const info of await this.symbolizer.describe(ids)) {
       this.markNamed(info.id);
-      this.output.frame(info);
+      if (info.kind === 'unresolved' && info.module === '') this.unmapped.add(info.id);
+      else this.output.frame(info);
     }
     // The symbolizer answers for every id that it gave out; one left out would keep its samples waiting for ever.
     for (const id of ids) this.asked.delete(id);
