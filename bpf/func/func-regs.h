@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* Arguments, stack pointer and result of a call in the registers, by the C calling convention and by Go's, and in the
- * contexts of tracing programs. */
+ * contexts of tracing programs and tracepoints. */
 #ifndef HOTSPAN_FUNC_REGS_H
 #define HOTSPAN_FUNC_REGS_H
 
@@ -53,80 +53,47 @@ static __always_inline void args_of_go_regs(struct pt_regs *ctx, __u64 *args) {
     args[5] = GO_ARG6(ctx);
 }
 
-/* Word `byte_offset` / 8 of a program's context. In assembler, because the compiler would else join the
- * branches that choose one into a computed address, which the verifier refuses for a context. */
-#define TRACING_WORD(ctx, byte_offset)                                                                                 \
+/* Arguments in the context of a tracing program, whose address as a number is `frame`. Read by a helper: 5.10 refuses
+ * to load a pointer to anything but a structure or a text from there. `count` is a constant of the program. */
+static __always_inline void args_of_tracing(code_addr frame, __u32 count, __u64 *args) {
+    if (count > 6)
+        count = 6;
+    if (count > 0)
+        bpf_probe_read_kernel(args, count * sizeof(*args), (const void *)frame);
+}
+
+/* The result follows the arguments. */
+static __always_inline __u64 result_of_tracing(code_addr frame, __u32 count) {
+    __u64 result = 0;
+
+    bpf_probe_read_kernel(&result, sizeof(result), (const void *)(frame + count * sizeof(result)));
+    return result;
+}
+
+/* Word `byte_offset` / 8 of a tracepoint's record. In assembler, because the compiler would else join the branches that
+ * choose one into a computed address, which the verifier refuses for a context. */
+#define RECORD_WORD(ctx, byte_offset)                                                                                  \
     ({                                                                                                                 \
         __u64 word;                                                                                                    \
         asm volatile("%0 = *(u64 *)(%1 + " #byte_offset ")" : "=r"(word) : "r"(ctx));                                  \
         word;                                                                                                          \
     })
 
-/* `count` must be a constant of the program: the verifier drops the branches that read beyond the function's arguments.
- */
-static __always_inline void args_of_tracing(void *ctx, __u32 count, __u64 *args) {
-    if (count > 0)
-        args[0] = TRACING_WORD(ctx, 0);
-    if (count > 1)
-        args[1] = TRACING_WORD(ctx, 8);
-    if (count > 2)
-        args[2] = TRACING_WORD(ctx, 16);
-    if (count > 3)
-        args[3] = TRACING_WORD(ctx, 24);
-    if (count > 4)
-        args[4] = TRACING_WORD(ctx, 32);
-    if (count > 5)
-        args[5] = TRACING_WORD(ctx, 40);
-}
-
-/* The same for the tracepoint of a system call, whose record begins with two words of its own. */
+/* Arguments in the record of a system call's tracepoint, which begins with two words of its own. `count` must be a
+ * constant of the program: the verifier drops the branches that read beyond the call's arguments. */
 static __always_inline void args_of_syscall(void *ctx, __u32 count, __u64 *args) {
     if (count > 0)
-        args[0] = TRACING_WORD(ctx, 16);
+        args[0] = RECORD_WORD(ctx, 16);
     if (count > 1)
-        args[1] = TRACING_WORD(ctx, 24);
+        args[1] = RECORD_WORD(ctx, 24);
     if (count > 2)
-        args[2] = TRACING_WORD(ctx, 32);
+        args[2] = RECORD_WORD(ctx, 32);
     if (count > 3)
-        args[3] = TRACING_WORD(ctx, 40);
+        args[3] = RECORD_WORD(ctx, 40);
     if (count > 4)
-        args[4] = TRACING_WORD(ctx, 48);
+        args[4] = RECORD_WORD(ctx, 48);
     if (count > 5)
-        args[5] = TRACING_WORD(ctx, 56);
-}
-
-/* The result follows the arguments. Tracing programs attach to functions of at most 12 words of arguments. */
-static __always_inline __u64 result_of_tracing(void *ctx, __u32 count) {
-    switch (count) {
-    case 0:
-        return TRACING_WORD(ctx, 0);
-    case 1:
-        return TRACING_WORD(ctx, 8);
-    case 2:
-        return TRACING_WORD(ctx, 16);
-    case 3:
-        return TRACING_WORD(ctx, 24);
-    case 4:
-        return TRACING_WORD(ctx, 32);
-    case 5:
-        return TRACING_WORD(ctx, 40);
-    case 6:
-        return TRACING_WORD(ctx, 48);
-    case 7:
-        return TRACING_WORD(ctx, 56);
-    case 8:
-        return TRACING_WORD(ctx, 64);
-    case 9:
-        return TRACING_WORD(ctx, 72);
-    case 10:
-        return TRACING_WORD(ctx, 80);
-    case 11:
-        return TRACING_WORD(ctx, 88);
-    case 12:
-        return TRACING_WORD(ctx, 96);
-    default:
-        return 0;
-    }
+        args[5] = RECORD_WORD(ctx, 56);
 }
 
 #endif

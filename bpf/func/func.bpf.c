@@ -203,7 +203,7 @@ int func_fentry(void *ctx) {
 
     call.self.frame = frame_of_context(ctx);
     call.address = kernel_address(ctx);
-    args_of_tracing(ctx, arg_count, call.args);
+    args_of_tracing(call.self.frame, arg_count, call.args);
     thread_call_begin(&call);
     return 0;
 }
@@ -213,7 +213,7 @@ int func_fexit(void *ctx) {
     struct func_return end = {.domain = FUNC_KERNEL};
 
     end.frame = frame_of_context(ctx);
-    end.result = returns_value ? result_of_tracing(ctx, arg_count) : 0;
+    end.result = returns_value ? result_of_tracing(end.frame, arg_count) : 0;
     thread_call_end(ctx, &end);
     return 0;
 }

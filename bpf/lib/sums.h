@@ -47,7 +47,7 @@ static __always_inline __u32 log2_of(__u64 value) {
 
 static __always_inline void latency_sums_add(struct latency_sums *sums, duration_ns latency, __u64 bytes,
                                              int is_error) {
-    __u32 bucket = log2_of(latency);
+    __u64 bucket = log2_of(latency);
 
     sums->calls += 1;
     sums->total_ns += latency;
@@ -55,6 +55,8 @@ static __always_inline void latency_sums_add(struct latency_sums *sums, duration
         sums->errors += 1;
     else
         sums->bytes += bytes;
+    /* Verifiers up to 6.1 must see the bound on the very register that becomes the index. */
+    asm volatile("" : "+r"(bucket));
     if (bucket >= LATENCY_BUCKETS)
         bucket = LATENCY_BUCKETS - 1;
     sums->buckets[bucket] += 1;
