@@ -21,13 +21,15 @@ const statusIntervalMs = 1000;
 export async function runAgent(config: Config): Promise<number> {
   const log = createLog({ level: config.logLevel, format: config.logFormat });
   const agent = new Agent(config, log);
+  // Before the start: a signal may come the moment that the agent says it runs.
+  const ended = agent.untilSignal();
   try {
     await agent.start();
   } catch (error) {
     await agent.stop();
     throw error;
   }
-  return agent.untilSignal();
+  return ended;
 }
 
 class Agent {
@@ -41,6 +43,7 @@ class Agent {
   private server: RunningServer | undefined;
   private backend: AgentBackend | undefined;
   private readonly timers: NodeJS.Timeout[] = [];
+  private onPipelineEnd: () => void = () => {};
 
   constructor(config: Config, log: Log) {
     this.config = config;
@@ -70,6 +73,7 @@ class Agent {
       setInterval(() => this.background('status', this.backend?.refresh()), statusIntervalMs),
       setInterval(() => this.background('metrics export', this.sendMetrics()), metricIntervalMs),
     );
+    this.worker?.once('exit', () => this.onPipelineEnd());
     log.info('hotspan is running', { ui: this.server.url, store: this.databasePath });
   }
 
@@ -92,12 +96,12 @@ class Agent {
       process.on('SIGTERM', stop);
       process.on('SIGINT', stop);
       process.on('SIGHUP', () => this.background('reload', this.reload()));
-      this.worker?.once('exit', () => {
+      this.onPipelineEnd = () => {
         if (isStopping) return;
         isStopping = true;
         this.log.error('the pipeline has ended; the agent stops, and its next start goes on with the store as it is');
         this.stop().finally(() => resolve(1));
-      });
+      };
     });
   }
 

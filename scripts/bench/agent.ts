@@ -12,9 +12,10 @@ import { type BenchRow, median, rowWithTarget } from './row.ts';
 const pairs = 5;
 const workSeconds = 4;
 const busySeconds = 25;
+const stopRounds = 50;
 
 export async function run(): Promise<BenchRow[]> {
-  return [...(await busyHost()), ...(await syscallRatio())];
+  return [...(await busyHost()), ...(await stopTimes()), ...(await syscallRatio())];
 }
 
 /** Two spinning processes and a loop of file calls keep both CPUs busy while the agent samples at its default rate. */
@@ -37,6 +38,29 @@ async function busyHost(): Promise<BenchRow[]> {
     ];
   } finally {
     for (const child of load) child.kill();
+    await agent.stop();
+  }
+}
+
+/** From the request to its answer, 50 times for each source; afterwards nothing of it is in the kernel. */
+async function stopTimes(): Promise<BenchRow[]> {
+  const settings: Readonly<Record<string, object>> = { func: { targets: ['kernel:do_sys_openat2'] } };
+  const agent = await startAgent();
+  try {
+    const rows: BenchRow[] = [];
+    for (const { name } of await agent.get<SourceState[]>('/api/v1/sources')) {
+      const times: number[] = [];
+      for (let round = 0; round < stopRounds; round += 1) {
+        await agent.post(`/api/v1/sources/${name}/start`, { settings: settings[name] ?? {} });
+        const startMs = performance.now();
+        await agent.post(`/api/v1/sources/${name}/stop`);
+        times.push(performance.now() - startMs);
+      }
+      const p95 = times.sort((a, b) => a - b)[Math.ceil(stopRounds * 0.95) - 1] as number;
+      rows.push(rowWithTarget(`stop of source ${name}, p95 of ${stopRounds}`, p95, 'ms', { isAtLeast: false, bound: 100 }));
+    }
+    return rows;
+  } finally {
     await agent.stop();
   }
 }
