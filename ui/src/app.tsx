@@ -3,9 +3,10 @@
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { PageName } from './lib/address.ts';
+import { formatTime } from './lib/format.ts';
 import { navigate, page } from './state/address.ts';
 import { useKeys } from './state/keys.ts';
-import { isPaused } from './state/live.ts';
+import { disconnectedAtMs, isPaused } from './state/live.ts';
 import { AgentPage } from './views/agent-page.tsx';
 import { ErrorBoundary } from './views/error-boundary.tsx';
 import { FlamePage } from './views/flame-page.tsx';
@@ -54,6 +55,12 @@ export function App() {
   return (
     <>
       <TopBar tabs={pageTabs} />
+      {disconnectedAtMs.value > 0 && (
+        <div class="note error" role="status" data-testid="disconnected">
+          <strong>No connection to the agent since {formatTime(disconnectedAtMs.value)}.</strong> What is shown stays as it was.
+          It is tried again by itself; if the agent has ended, start it with <code>hotspan run</code>.
+        </div>
+      )}
       <main class="page" data-testid={`page-${page.value}`}>
         <ErrorBoundary key={page.value}>
           <current.view />

@@ -72,7 +72,12 @@ test('counts, rates, bytes and shares', () => {
   equal(plain(format.formatValue(2e9, 'nanoseconds')), '2.00 s');
   equal(plain(format.formatValue(3, 'pages')), '3 pages');
   deepEqual([1000, 1e4, 1e9, 1e11, 2.5e6].map(format.formatLatencyTick).map(plain), ['1 µs', '10 µs', '1 s', '100 s', '2.5 ms']);
-  deepEqual(['', 'no such file', 'Done!'].map(format.asSentence), ['', 'No such file.', 'Done!']);
+  deepEqual(['', 'no such file', 'Done!', 'kernel:x: gone'].map(format.asSentence), [
+    '',
+    'No such file.',
+    'Done!',
+    'kernel:x: gone.',
+  ]);
 });
 
 test('a fraction of a second is cut, never rounded up to the next second', () => {

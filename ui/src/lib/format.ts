@@ -109,7 +109,8 @@ export function formatValue(value: number, unit: string): string {
 /** A clause of the API as a sentence: "no such file" becomes "No such file." */
 export function asSentence(text: string): string {
   if (text === '') return '';
-  const sentence = text.charAt(0).toUpperCase() + text.slice(1);
+  // A name at the start (a target, a path, a key) stays as it is.
+  const sentence = /^[a-z]+(?=[\s,]|$)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?:]$/.test(sentence) ? sentence : `${sentence}.`;
 }
 

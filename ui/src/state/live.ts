@@ -10,11 +10,14 @@ import { isRangeLive, rangeFrom, rangeTo } from './address.ts';
 
 const message = signal<LiveMessage | undefined>(undefined);
 const connected = signal(false);
+const lostAtMs = signal(0);
 const tick = signal(0);
 
 export const status: ReadonlySignal<StatusResponse | undefined> = computed(() => message.value?.status);
 export const sources: ReadonlySignal<SourceState[] | undefined> = computed(() => message.value?.sources);
 export const isConnected: ReadonlySignal<boolean> = connected;
+/** Since when there has been no connection, by the browser's clock; 0 while there is one. */
+export const disconnectedAtMs: ReadonlySignal<number> = lostAtMs;
 /** Grows when views that follow the present should fetch again. */
 export const liveTick: ReadonlySignal<number> = tick;
 export const isPaused = signal(false);
@@ -57,6 +60,7 @@ function connect(): void {
   const socket = new WebSocket(`${scheme}//${window.location.host}/api/v1/live`);
   socket.onopen = () => {
     connected.value = true;
+    lostAtMs.value = 0;
     retryMs = 500;
   };
   socket.onmessage = event => {
@@ -67,6 +71,7 @@ function connect(): void {
   };
   socket.onclose = () => {
     connected.value = false;
+    if (lostAtMs.value === 0) lostAtMs.value = Date.now();
     // The agent may have been restarted: its versions begin again.
     seenVersion = -1;
     window.setTimeout(connect, retryMs);

@@ -5,19 +5,23 @@ import { formatShare, formatValue } from '../lib/format.ts';
 import { kindTitles } from '../lib/frame-kind.ts';
 import type { FlameFunctions } from '../worker/flame-protocol.ts';
 
+const defaultHint = 'Point at a frame, or move with the arrow keys. Click zooms, right click offers more, / searches.';
+
 export interface FlameStatusProps {
   layout: FlameLayout;
   functions: FlameFunctions;
   unit: string;
   node: number;
   viewTotal: number;
+  /** Said while no frame is pointed at. */
+  hint?: string;
 }
 
-export function FlameStatus({ layout, functions, unit, node, viewTotal }: FlameStatusProps) {
+export function FlameStatus({ layout, functions, unit, node, viewTotal, hint = defaultHint }: FlameStatusProps) {
   if (node < 0 || node >= layout.count) {
     return (
       <div class="status" data-testid="flame-status">
-        <span class="dim">Point at a frame, or move with the arrow keys. Click zooms, right click offers more, / searches.</span>
+        <span class="dim cut">{hint}</span>
       </div>
     );
   }

@@ -62,6 +62,7 @@ function SmallFlame({ filter }: { filter: string }) {
             unit={picture.head.unit}
             node={hovered}
             viewTotal={picture.layout.total[0] ?? 0}
+            hint="Point at a frame; click zooms."
           />
         </>
       )}
@@ -125,7 +126,7 @@ function Processes({ filter }: { filter: string }) {
               <span class="cut dim">{row.commandLine}</span>
               <span class="dim">
                 {row.exitMs === null
-                  ? `since ${formatRelative(row.startMs, agentNowMs())}`
+                  ? `started ${formatRelative(row.startMs, agentNowMs())}`
                   : `ended ${formatRelative(row.exitMs, agentNowMs())}`}
               </span>
             </PageLink>

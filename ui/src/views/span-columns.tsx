@@ -3,7 +3,7 @@
 import type { ComponentChildren } from 'preact';
 import type { AttributeValue, SpanSummary } from '../../../agent/server/api.ts';
 import { attributeUnit, tellingAttributes } from '../lib/attribute-groups.ts';
-import { formatDuration, formatRelative, formatTime, formatValue } from '../lib/format.ts';
+import { formatDate, formatDateTime, formatDuration, formatRelative, formatTime, formatValue } from '../lib/format.ts';
 import { cssColor, serviceHue } from '../lib/frame-kind.ts';
 import { agentNowMs } from '../state/live.ts';
 
@@ -23,7 +23,7 @@ const fixedColumns: readonly SpanColumn[] = [
     title: 'Time',
     width: '120px',
     order: 'start',
-    cell: span => <span title={formatRelative(span.startMs, agentNowMs())}>{formatTime(span.startMs, 3)}</span>,
+    cell: span => <StartTime startMs={span.startMs} />,
   },
   {
     key: 'duration',
@@ -82,6 +82,17 @@ export function availableColumns(spans: readonly SpanSummary[]): string[] {
 export function showAttribute(key: string, value: AttributeValue): string {
   const unit = typeof value === 'number' ? attributeUnit(key) : undefined;
   return unit === undefined ? String(value) : formatValue(value as number, unit);
+}
+
+/** The day is told only where it is not today. */
+function StartTime({ startMs }: { startMs: number }) {
+  const nowMs = agentNowMs();
+  const isToday = formatDate(startMs) === formatDate(nowMs);
+  return (
+    <span title={`${formatDateTime(startMs)}\n${formatRelative(startMs, nowMs)}`}>
+      {isToday ? formatTime(startMs, 3) : `${formatDate(startMs).slice(5)} ${formatTime(startMs)}`}
+    </span>
+  );
 }
 
 function AttributeLine({ span }: { span: SpanSummary }) {

@@ -137,6 +137,7 @@ export function SpanTable({ spans, columns, sort, sorted, selectedIndex, onEnd }
         reveal={selectedIndex}
         revealKey={selectedIndex < 0 ? '' : keyOf(spans[selectedIndex] as SpanSummary)}
         onEnd={onEnd}
+        minWidthPx={columns.reduce((sum, column) => sum + leastPx(column.width), 0)}
         testId="span-rows"
         row={index => {
           const span = spans[index];
@@ -166,6 +167,11 @@ export function SpanTable({ spans, columns, sort, sorted, selectedIndex, onEnd }
       />
     </div>
   );
+}
+
+/** The first length of a CSS track size: its width, or the least of it. */
+function leastPx(width: string): number {
+  return Number(/(\d+)px/.exec(width)?.[1] ?? 96);
 }
 
 function ColumnMenu({ spans, columns }: { spans: readonly SpanSummary[]; columns: readonly SpanColumn[] }) {

@@ -15,6 +15,8 @@ export interface VirtualRowsProps {
   onEnd?: () => void;
   /** Stays at the top; in the same box as the rows, so that their columns line up. */
   head?: ComponentChildren;
+  /** Narrower boxes scroll sideways. */
+  minWidthPx?: number;
   testId?: string;
 }
 
@@ -37,6 +39,7 @@ export function VirtualRows(props: VirtualRowsProps) {
     if (top < element.scrollTop) element.scrollTop = top;
     else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
   }, [props.revealKey, reveal >= 0]);
+  const minWidth = props.minWidthPx === undefined ? {} : { minWidth: `${props.minWidthPx}px` };
   const onScroll = () => {
     const element = box.current;
     if (element === null) return;
@@ -45,8 +48,12 @@ export function VirtualRows(props: VirtualRowsProps) {
   };
   return (
     <div class="virtual" ref={box} onScroll={onScroll} role="rowgroup" data-testid={props.testId}>
-      {props.head}
-      <div class="virtual-content" style={{ height: `${count * rowPx}px` }}>
+      {props.head !== undefined && (
+        <div class="virtual-head" style={minWidth}>
+          {props.head}
+        </div>
+      )}
+      <div class="virtual-content" style={{ height: `${count * rowPx}px`, ...minWidth }}>
         <div style={{ transform: `translateY(${first * rowPx}px)` }}>
           {Array.from({ length: Math.max(0, last - first) }, (_, i) => props.row(first + i))}
         </div>
