@@ -128,15 +128,16 @@ static __always_inline int is_over(const struct func_top *top, enum func_domain 
 }
 
 /* Whether `top`, which is open, is what a call at `frame` was made in. An interrupt is not made by what it interrupts.
- */
+ * Where both have one frame, either `top` ended in a jump to the new function, or it was left without a return: that
+ * cannot be told apart, and no parent is better than a wrong one. */
 static __always_inline int is_parent(const struct func_top *top, enum func_domain domain, code_addr frame) {
     if (!top->target)
         return 0;
     if (top->domain != domain)
         return 1;
-    if (domain == FUNC_USER)
-        return is_same_user_stack(top->frame, frame);
-    return is_same_kernel_stack(top->frame, frame);
+    if (top->frame <= frame)
+        return 0;
+    return domain == FUNC_USER ? is_same_user_stack(top->frame, frame) : is_same_kernel_stack(top->frame, frame);
 }
 
 /* Takes the innermost call off. Returns the stack, or NULL when that was the last call. */

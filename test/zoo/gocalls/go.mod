@@ -1,0 +1,3 @@
+module hotspan.example/gocalls
+
+go 1.20
