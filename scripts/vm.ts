@@ -67,6 +67,15 @@ async function runOne(kernel: KernelName, task: VmCommand): Promise<number> {
   }
 }
 
+function fetchOnly(kernels: readonly KernelName[]): void {
+  try {
+    for (const kernel of kernels) console.log(`kernel ${kernel}: ${ensureKernel(kernel, console.error).packageName}`);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 1;
+  }
+}
+
 /** Two at a time: more VMs than that only slow each other down on two cores. */
 async function runAll(task: VmCommand): Promise<number> {
   const waiting = [...task.kernels];
@@ -89,7 +98,7 @@ if (typeof task === 'string') {
   process.stderr.write(`vm: ${task}\n\n${USAGE}`);
   process.exitCode = 2;
 } else if (task.command.join(' ') === 'fetch') {
-  for (const kernel of task.kernels) console.log(`kernel ${kernel}: ${ensureKernel(kernel, console.error).packageName}`);
+  fetchOnly(task.kernels);
 } else {
   process.exitCode = await runAll(task);
 }
