@@ -33,7 +33,7 @@ show_progress() {
 
 apt() {
   log=.build/apt.log
-  { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o APT::Status-Fd=3 -o DPkg::Lock::Timeout=300 "$@" 3>&1 >"$log" 2>&1 </dev/null 9>&-; echo $? >.build/apt.code; } | show_progress
+  { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o APT::Status-Fd=3 -o APT::Update::Error-Mode=any -o DPkg::Lock::Timeout=300 "$@" 3>&1 >"$log" 2>&1 </dev/null 9>&-; echo $? >.build/apt.code; } | show_progress
   [ "$(cat .build/apt.code)" = 0 ] && return
   reason=$(grep -m1 '^E:' "$log" || tail -n 1 "$log")
   fail "apt-get $1 failed: $reason; check that this machine reaches its Debian mirror (whole output: $log)"

@@ -117,6 +117,8 @@ function privateApt(scratch: string, suites: readonly string[]): (args: string[]
     'APT::Sandbox::User': 'root',
     'Acquire::Languages': 'none',
     'Acquire::Retries': '3',
+    // Without this, apt calls an update done that reached nobody.
+    'APT::Update::Error-Mode': 'any',
     // A mirror may be a snapshot whose lists are older than they say they should be. Their signatures are checked all the same.
     'Acquire::Check-Valid-Until': 'false',
     'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled': 'false',
