@@ -129,10 +129,15 @@ export class EntityReader {
 
   private addSpans(query: TimeRange, filter: ReturnType<typeof compileSpanFilter>, of: (service: string) => ServiceSums): void {
     this.scan.each(query, filter, ({ columns, indexes, count }) => {
-      const bySeries = columns.seriesIds.map(id => of(this.index.get(id).service));
+      const bySeries = new Array<ServiceSums | undefined>(columns.seriesIds.length);
       for (let i = 0; i < count; i += 1) {
         const index = indexes[i] as number;
-        const sums = bySeries[columns.series[index] as number] as ServiceSums;
+        const slot = columns.series[index] as number;
+        let sums = bySeries[slot];
+        if (sums === undefined) {
+          sums = of(this.index.get(columns.seriesIds[slot] as number).service);
+          bySeries[slot] = sums;
+        }
         sums.spans += 1;
         if (columns.error[index] !== 0) sums.errors += 1;
         sums.histogram ??= new Uint32Array(stepsPerOctave * octaves);

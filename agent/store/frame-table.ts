@@ -2,7 +2,7 @@
 
 import type Database from 'better-sqlite3';
 import { GenerationMap } from '../lib/generation-map.ts';
-import { KeyTable } from './key-table.ts';
+import { KeyTable, lastId } from './key-table.ts';
 import type { FrameKind, FrameRow } from './rows.ts';
 import { ByteReader, ByteWriter } from './varint.ts';
 
@@ -62,7 +62,7 @@ export class FrameTable {
        ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, is_guess = excluded.is_guess, lines = excluded.lines`,
     );
     this.tellChange = database.prepare('INSERT INTO frame_change (frame) VALUES (?)');
-    this.nextId = ((database.prepare('SELECT max(id) FROM frame').pluck().get() as number | null) ?? 0) + 1;
+    this.nextId = lastId(database, 'frame') + 1;
     this.firstUnwritten = this.nextId;
   }
 

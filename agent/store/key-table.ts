@@ -37,7 +37,7 @@ export class KeyTable {
     this.insert = database.prepare(
       `INSERT INTO ${table} (id, ${stored.join(', ')}) VALUES (?, ${stored.map(() => '?').join(', ')})`,
     );
-    this.nextId = ((database.prepare(`SELECT max(id) FROM ${table}`).pluck().get() as number | null) ?? 0) + 1;
+    this.nextId = lastId(database, table) + 1;
   }
 
   /** The id of the row with these values, made if there is none; 0 when too many new rows wait for a commit. */
@@ -79,4 +79,11 @@ function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash | 0;
+}
+
+/** The highest id that a table ever had, where it is declared AUTOINCREMENT; else the highest that it has. 0 for none. */
+export function lastId(database: Database.Database, table: string): number {
+  const highest = database.prepare(`SELECT max(id) FROM ${table}`).pluck().get() as number | null;
+  const ever = database.prepare('SELECT seq FROM sqlite_sequence WHERE name = ?').pluck().get(table) as number | undefined;
+  return Math.max(highest ?? 0, ever ?? 0);
 }

@@ -1,30 +1,46 @@
 /**
- * Keeps the store within its bytes and age: the oldest minutes, span segments and processes go first, a little at a time, so that
- * the thread that also takes rows is never held for more than 50 ms.
+ * Keeps the store within its bytes and age: the oldest rows go first, a few at a time, so that the thread that also takes rows is
+ * never held for more than 50 ms. What is left over is done at the next call.
  */
 
 import type Database from 'better-sqlite3';
+import { noteUnusedNames } from './unused-names.ts';
 
 export interface RetentionLimits {
   readonly maxBytes: number;
   readonly maxAgeMs: number;
 }
 
-const sliceMs = 40;
+/** What a call removed, for the ledger and for those who remember ids. */
+export interface RetentionResult {
+  readonly spans: number;
+  readonly samples: number;
+  /** Whether processes and threads were removed, so that their ids must be forgotten. */
+  readonly areSeriesRemoved: boolean;
+}
 
-/** Minutes of samples removed in one statement, and pages given back to the file system in one. */
-const minutesPerStep = 10;
-const pagesPerStep = 256;
+/** Leaves room for one more step of about 5 ms, and for the commit. */
+const sliceMs = 35;
 
-/** Stack ids stay in use for this long after their epoch ended: callers hold on to ids of hot stacks. */
-const idsValidSeconds = 3600;
+/** When there is too much, this much of the oldest time goes per step. */
+const byteStepMs = 600_000;
+
+/** What is not rolled up yet is never removed for its bytes. */
+const keptForCertainMs = 660_000;
+
+/** Stack ids stay in use for this long after their epoch ended, and late samples may name a process that has ended. */
+const idsValidMs = 3_600_000;
+
+const pagesPerStep = 128;
+/** Free pages are used again by new rows; what is more than this share of the limit goes back to the file system. */
+const keptFreeShare = 0.02;
 
 export class Retention {
   private readonly database: Database.Database;
   private readonly limits: RetentionLimits;
   private readonly statements: ReturnType<typeof prepareAll>;
-  /** Whether the last slice ended before all was done. */
-  private isBehind = false;
+  private removedSpans = 0;
+  private removedSamples = 0;
 
   constructor(database: Database.Database, limits: RetentionLimits) {
     this.database = database;
@@ -34,90 +50,95 @@ export class Retention {
 
   /** Bytes in use; pages that are free for new rows are left out. */
   sizeBytes(): number {
-    const pageBytes = this.pragma('page_size');
-    return (this.pragma('page_count') - this.pragma('freelist_count')) * pageBytes;
+    return (this.pragma('page_count') - this.pragma('freelist_count')) * this.pragma('page_size');
   }
 
-  get hasMore(): boolean {
-    return this.isBehind;
-  }
-
-  /** One slice of at most 50 ms. True when series were removed, so that their ids must be forgotten. */
-  run(nowMs: number): boolean {
+  /** One slice of at most 50 ms. */
+  run(nowMs: number): RetentionResult {
     const deadline = performance.now() + sliceMs;
-    const keptFromMs = nowMs - this.limits.maxAgeMs;
-    this.isBehind = false;
-    for (;;) {
-      const oldestMs = this.oldestMs();
-      if (oldestMs === undefined) break;
-      const isOld = oldestMs < keptFromMs;
-      if (!isOld && this.sizeBytes() <= this.limits.maxBytes) break;
-      if (performance.now() >= deadline) {
-        this.isBehind = true;
-        return false;
-      }
-      const step = oldestMs + minutesPerStep * 60_000;
-      this.removeBefore(isOld ? Math.min(step, keptFromMs) : Math.min(step, nowMs - 60_000), oldestMs);
-      if (!isOld && step >= nowMs - 60_000) break;
+    this.removedSpans = 0;
+    this.removedSamples = 0;
+    let isDone = this.removeBefore(nowMs - this.limits.maxAgeMs, deadline);
+    while (isDone && this.sizeBytes() > this.limits.maxBytes && performance.now() < deadline) {
+      const beforeMs = (this.oldestMs() ?? nowMs) + byteStepMs;
+      if (beforeMs > nowMs - keptForCertainMs) break;
+      isDone = this.removeBefore(beforeMs, deadline);
     }
-    const isSwept = this.sweep(deadline);
+    const areSeriesRemoved = isDone && performance.now() < deadline && this.removeUnused(nowMs);
     this.shrink(deadline);
-    return isSwept;
+    return { spans: this.removedSpans, samples: this.removedSamples, areSeriesRemoved };
   }
 
+  /** Start of the oldest row that is kept. */
   private oldestMs(): number | undefined {
-    const { oldestSample, oldestSegment, types } = this.statements;
-    let oldest = Number.POSITIVE_INFINITY;
-    for (const type of types.all() as number[]) {
-      const minute = oldestSample.get(type) as number | undefined;
-      if (minute !== undefined) oldest = Math.min(oldest, minute * 60_000);
+    const { types, oldestSample, oldestSpan, oldestOperation, metrics, oldestMetric } = this.statements;
+    const minutes = [
+      ...(types.all() as number[]).map(type => oldestSample.get(type) as number | undefined),
+      ...(metrics.all() as number[]).map(metric => oldestMetric.get(metric) as number | undefined),
+      oldestOperation.get() as number | undefined,
+    ];
+    const known = minutes.filter(minute => minute !== undefined).map(minute => minute * 60_000);
+    const span = oldestSpan.get() as number | null;
+    if (span !== null) known.push(span);
+    return known.length === 0 ? undefined : Math.min(...known);
+  }
+
+  /** Removes all that ended before a time, in small transactions. True when nothing is left, false when time ran out before. */
+  private removeBefore(beforeMs: number, deadline: number): boolean {
+    const { types, metrics, samples, removeSamples, removeMetrics, removeOperations, removeLedger } = this.statements;
+    const minute = Math.floor(beforeMs / 60_000);
+    const steps = [
+      () => this.removeSegments(beforeMs),
+      ...(types.all() as number[]).map(type => () => {
+        const rows = samples.all(type, minute) as { samples: number }[];
+        this.removedSamples += rows.reduce((sum, row) => sum + row.samples, 0);
+        return removeSamples.run(type, minute).changes;
+      }),
+      ...(metrics.all() as number[]).map(metric => () => removeMetrics.run(metric, minute).changes),
+      () => removeOperations.run(minute).changes,
+      () => removeLedger.run(minute).changes,
+    ];
+    for (const step of steps) {
+      while (this.database.transaction(step)() > 0) if (performance.now() >= deadline) return false;
     }
-    const segment = oldestSegment.get() as number | undefined;
-    if (segment !== undefined) oldest = Math.min(oldest, segment);
-    return Number.isFinite(oldest) ? oldest : undefined;
+    return true;
   }
 
-  /** Removes samples, measures and spans before a time; spans segment by segment, as each may have megabytes. */
-  private removeBefore(beforeMs: number, oldestMs: number): void {
-    const { statements } = this;
-    const minute = Math.max(Math.floor(beforeMs / 60_000), Math.floor(oldestMs / 60_000) + 1);
-    this.database.transaction(() => {
-      for (const type of statements.types.all() as number[]) statements.removeSamples.run(type, minute);
-      for (const metric of statements.metrics.all() as number[]) statements.removeMetrics.run(metric, minute);
-      statements.removeOperations.run(minute);
-      for (const id of statements.oldSegments.all(minute * 60_000) as number[])
-        for (const remove of statements.removeSegment) remove.run(id);
-    })();
+  private removeSegments(beforeMs: number): number {
+    const segments = this.statements.oldSegments.all(Math.floor(beforeMs)) as { id: number; spans: number }[];
+    for (const { id, spans } of segments) {
+      for (const remove of this.statements.removeSegment) remove.run(id);
+      this.removedSpans += spans;
+    }
+    return segments.length;
   }
 
-  /** Removes what nothing refers to any more: processes that ended before the oldest data, their threads, stacks of dropped epochs. */
-  private sweep(deadline: number): boolean {
-    if (performance.now() >= deadline) return false;
-    const oldestMs = this.oldestMs();
-    if (oldestMs === undefined) return false;
+  /** Removes what no row can refer to any more: stacks, names, processes that ended long before the oldest row, and their threads. */
+  private removeUnused(nowMs: number): boolean {
+    const beforeMs = (this.oldestMs() ?? nowMs) - idsValidMs;
     const { statements } = this;
-    const removed = this.database.transaction(() => {
-      for (const epoch of statements.endedEpochs.all(Math.floor(oldestMs / 1000) - idsValidSeconds) as {
-        first: number;
-        next: number;
-      }[]) {
-        statements.removeChunks.run(epoch.next);
-        statements.removeEpoch.run(epoch.first);
+    return this.database.transaction(() => {
+      const epochs = statements.endedEpochs.all(Math.floor(beforeMs / 1000)) as { first: number; next: number }[];
+      for (const { first, next } of epochs) {
+        statements.removeChunks.run(next);
+        statements.removeEpoch.run(first);
+        noteUnusedNames(this.database);
       }
-      const ended = statements.endedProcesses.all(BigInt(Math.floor(oldestMs)) * 1_000_000n) as number[];
+      const ended = statements.endedProcesses.all(BigInt(Math.floor(beforeMs)) * 1_000_000n) as number[];
       for (const id of ended) {
         statements.removeSeries.run(id);
         statements.removeProcess.run(id);
       }
-      return ended.length;
+      return ended.length > 0;
     })();
-    return removed > 0;
   }
 
   /** Gives free pages back to the file system. */
   private shrink(deadline: number): void {
-    while (this.pragma('freelist_count') > pagesPerStep && performance.now() < deadline)
+    const kept = (this.limits.maxBytes * keptFreeShare) / this.pragma('page_size');
+    while (this.pragma('freelist_count') > kept + pagesPerStep && performance.now() < deadline) {
       this.database.pragma(`incremental_vacuum(${pagesPerStep})`);
+    }
   }
 
   private pragma(name: string): number {
@@ -126,26 +147,31 @@ export class Retention {
 }
 
 function prepareAll(database: Database.Database) {
+  const prepare = (sql: string) => database.prepare(sql);
   return {
-    types: database.prepare('SELECT id FROM profile_type').pluck(),
-    metrics: database.prepare('SELECT id FROM metric').pluck(),
-    oldestSample: database.prepare('SELECT time FROM sample_minute WHERE type = ? ORDER BY time LIMIT 1').pluck(),
-    oldestSegment: database.prepare('SELECT max_start_ms FROM span_segment ORDER BY max_start_ms LIMIT 1').pluck(),
-    removeSamples: database.prepare('DELETE FROM sample_minute WHERE type = ? AND time < ?'),
-    removeMetrics: database.prepare('DELETE FROM metric_minute WHERE metric = ? AND time < ?'),
-    removeOperations: database.prepare('DELETE FROM operation_minute WHERE time < ?'),
-    oldSegments: database.prepare('SELECT id FROM span_segment WHERE max_start_ms < ? ORDER BY max_start_ms LIMIT 64').pluck(),
+    types: prepare('SELECT id FROM profile_type').pluck(),
+    metrics: prepare('SELECT id FROM metric').pluck(),
+    oldestSample: prepare('SELECT time FROM sample_minute WHERE type = ? ORDER BY time LIMIT 1').pluck(),
+    oldestMetric: prepare('SELECT time FROM metric_minute WHERE metric = ? ORDER BY time LIMIT 1').pluck(),
+    oldestOperation: prepare('SELECT time FROM operation_minute ORDER BY time LIMIT 1').pluck(),
+    oldestSpan: prepare('SELECT min(min_start_ms) FROM span_segment').pluck(),
+    samples: prepare('SELECT samples FROM sample_minute WHERE type = ? AND time < ? ORDER BY type, time, series LIMIT 200'),
+    removeSamples: prepare('DELETE FROM sample_minute WHERE type = ? AND time < ? ORDER BY type, time, series LIMIT 200'),
+    removeMetrics: prepare('DELETE FROM metric_minute WHERE metric = ? AND time < ? ORDER BY metric, time LIMIT 2000'),
+    removeOperations: prepare('DELETE FROM operation_minute WHERE time < ? ORDER BY time, operation LIMIT 1000'),
+    removeLedger: prepare('DELETE FROM ledger WHERE time < ? ORDER BY time, source, stage LIMIT 1000'),
+    oldSegments: prepare('SELECT id, spans FROM span_segment WHERE max_start_ms < ? ORDER BY max_start_ms LIMIT 8'),
     removeSegment: ['span_segment', 'span_hot', 'span_cold', 'span_trace'].map(table =>
-      database.prepare(`DELETE FROM ${table} WHERE id = ?`),
+      prepare(`DELETE FROM ${table} WHERE id = ?`),
     ),
-    endedEpochs: database.prepare(
+    endedEpochs: prepare(
       `SELECT first, next FROM (SELECT first, lead(first) OVER (ORDER BY first) AS next, lead(began_second) OVER (ORDER BY first) AS ended
-       FROM stack_epoch) WHERE ended < ?`,
+       FROM stack_epoch) WHERE ended < ? LIMIT 1`,
     ),
-    removeChunks: database.prepare('DELETE FROM stack_chunk WHERE first < ?'),
-    removeEpoch: database.prepare('DELETE FROM stack_epoch WHERE first = ?'),
-    endedProcesses: database.prepare('SELECT id FROM process WHERE exit_ns > 0 AND exit_ns < ? LIMIT 2000').pluck(),
-    removeSeries: database.prepare('DELETE FROM series WHERE process = ?'),
-    removeProcess: database.prepare('DELETE FROM process WHERE id = ?'),
+    removeChunks: prepare('DELETE FROM stack_chunk WHERE first < ?'),
+    removeEpoch: prepare('DELETE FROM stack_epoch WHERE first = ?'),
+    endedProcesses: prepare('SELECT id FROM process WHERE exit_ns > 0 AND exit_ns < ? LIMIT 500').pluck(),
+    removeSeries: prepare('DELETE FROM series WHERE process = ?'),
+    removeProcess: prepare('DELETE FROM process WHERE id = ?'),
   };
 }

@@ -20,10 +20,10 @@ const migrations: readonly string[] = [
   CREATE TABLE module (id INTEGER PRIMARY KEY, path TEXT NOT NULL, build_id TEXT NOT NULL, UNIQUE (path, build_id));
   CREATE TABLE file (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
   -- Names are long: an index of their hashes takes a fifth of one of the names.
-  CREATE TABLE function (id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, name TEXT NOT NULL, file INTEGER NOT NULL);
+  CREATE TABLE function (id INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL, name TEXT NOT NULL, file INTEGER NOT NULL);
   CREATE INDEX function_hash ON function (hash);
   CREATE TABLE frame (
-    id INTEGER PRIMARY KEY, module INTEGER NOT NULL, address INTEGER NOT NULL, kind INTEGER NOT NULL, is_guess INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, module INTEGER NOT NULL, address INTEGER NOT NULL, kind INTEGER NOT NULL, is_guess INTEGER NOT NULL,
     lines BLOB NOT NULL
   );
   CREATE UNIQUE INDEX frame_identity ON frame (module, address);

@@ -60,7 +60,7 @@ class StepSums {
     const total = (sums: Float64Array) => sums.reduce((sum, value) => sum + value, 0);
     const sorted = [...this.groups]
       .map(([label, sums]) => ({ label, sums, total: total(sums) }))
-      .sort((a, b) => b.total - a.total);
+      .sort((a, b) => b.total - a.total || (a.label < b.label ? -1 : 1));
     const shown = sorted.length > maxGroups ? sorted.slice(0, maxGroups - 1) : sorted;
     const rest = sorted.slice(shown.length);
     if (rest.length > 0) {

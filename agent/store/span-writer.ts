@@ -1,6 +1,7 @@
 /** Spans on their way to disk: into the open segment, which is written with every commit, and closed when full or a minute old. */
 
 import type Database from 'better-sqlite3';
+import { lastId } from './key-table.ts';
 import type { SpanRow } from './rows.ts';
 import { type EncodedSegment, SegmentBuilder } from './span-segment.ts';
 
@@ -36,10 +37,7 @@ export class SpanWriter {
       cold: database.prepare('INSERT OR REPLACE INTO span_cold (id, data) VALUES (?, ?)'),
       trace: database.prepare('INSERT OR REPLACE INTO span_trace (id, bloom) VALUES (?, ?)'),
     };
-    const last = database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'span_segment'").pluck().get() as
-      | number
-      | undefined;
-    this.nextId = (last ?? 0) + 1;
+    this.nextId = lastId(database, 'span_segment') + 1;
   }
 
   /** False when there is no room; the span is counted in `dropped` then. */

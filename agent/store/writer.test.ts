@@ -126,24 +126,39 @@ for (const [name, damage] of [
 }
 
 /** Overwrites the root of a table and keeps the length. */
-function overwrite(path: string): void {
+function overwrite(path: string, table = 'span_segment'): void {
   const database = new Database(path);
   const pageBytes = database.pragma('page_size', { simple: true }) as number;
-  const root = database.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'span_segment'").pluck().get() as number;
+  const root = database.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').pluck().get(table) as number;
   database.close();
   const file = openSync(path, 'r+');
   writeSync(file, Buffer.alloc(pageBytes, 0xff), 0, pageBytes, (root - 1) * pageBytes);
   closeSync(file);
 }
 
-test('damage found in use is told, and the next opening begins anew', context => {
-  const path = join(testFolder(context), 'hotspan.db');
+/** Files of this size are not checked whole when they are opened. */
+function makeLargeStore(path: string): void {
   makeStore(path);
-  // Files of this size are not checked whole when they are opened.
   const database = new Database(path);
   database.exec('CREATE TABLE filler (data); INSERT INTO filler VALUES (zeroblob(40000000))');
   database.close();
+}
+
+test('damage of a large file that shows while it is opened is dealt with at once', context => {
+  const path = join(testFolder(context), 'hotspan.db');
+  makeLargeStore(path);
   overwrite(path);
+  const warnings: string[] = [];
+  const writer = openStoreWriter({ path, warn: warning => warnings.push(warning) });
+  context.after(() => writer.close());
+  assert.match(warnings.join(), /proved damaged when it was last used.*was moved to/);
+  writer.flush();
+});
+
+test('damage found in use is told, and the next opening begins anew', context => {
+  const path = join(testFolder(context), 'hotspan.db');
+  makeLargeStore(path);
+  overwrite(path, 'span_hot');
   const writer = openStoreWriter({ path });
   writer.span(spanRow({ processId: writer.process(processRow()) }));
   const message = /the database is damaged .*restart hotspan: it moves the file aside/;

@@ -11,7 +11,8 @@ import type { FrameRow, MetricRow, OperationRow, ProcessRow, SampleRow, SpanRow,
 import { SampleWriter } from './sample-writer.ts';
 import { SpanWriter } from './span-writer.ts';
 import { StackTable } from './stack-table.ts';
-import { asStoreError } from './store-error.ts';
+import { asStoreError, type StoreError } from './store-error.ts';
+import { removeUnusedNames } from './unused-names.ts';
 
 export interface StoreWriterOptions {
   readonly path: string;
@@ -29,14 +30,29 @@ export const defaultRetention: RetentionLimits = { maxBytes: 2 ** 31, maxAgeMs: 
 
 /** Opens or creates the database. Throws a StoreError with cause and remedy where that cannot be. */
 export function openStoreWriter(options: StoreWriterOptions): StoreWriter {
-  const warn = options.warn ?? (message => process.emitWarning(message));
-  const { database, close } = openForWriting(options.path, warn);
+  try {
+    return open(options);
+  } catch (error) {
+    const failure = asStoreError('open', options.path, error);
+    if (!isDamage(failure)) throw failure;
+    // A file that is too large to be checked whole showed its damage only now.
+    markDamaged(options.path);
+    return open(options);
+  }
+}
+
+function open(options: StoreWriterOptions): StoreWriter {
+  const { database, close } = openForWriting(options.path, options.warn ?? (message => process.emitWarning(message)));
   try {
     return new SqliteStoreWriter(options, database, close);
   } catch (error) {
     close();
     throw asStoreError('open', options.path, error);
   }
+}
+
+function isDamage({ code }: StoreError): boolean {
+  return /^SQLITE_(CORRUPT|NOTADB)/.test(code);
 }
 
 class SqliteStoreWriter implements StoreWriter {
@@ -61,6 +77,7 @@ class SqliteStoreWriter implements StoreWriter {
     this.closeDatabase = close;
     const nowMs = this.now();
     settleLastRun(database, nowMs);
+    removeUnusedNames(database);
     this.frames = new FrameTable(database);
     this.stacks = new StackTable(database, Math.floor(nowMs / 1000));
     this.processes = new ProcessRows(database);
@@ -132,7 +149,10 @@ class SqliteStoreWriter implements StoreWriter {
     try {
       const nowMs = this.now();
       this.stacks.turnEpoch(Math.floor(nowMs / 1000));
-      if (this.retention.run(nowMs)) this.series.forget();
+      const { spans, samples, areSeriesRemoved } = this.retention.run(nowMs);
+      if (areSeriesRemoved) this.series.forget();
+      this.measures.ledger('store', 'expired:spans', spans, nowMs);
+      this.measures.ledger('store', 'expired:samples', samples, nowMs);
     } catch (error) {
       throw this.failed('retain', error);
     }
@@ -179,7 +199,7 @@ class SqliteStoreWriter implements StoreWriter {
 
   private failed(operation: string, cause: unknown): Error {
     const error = asStoreError(operation, this.path, cause);
-    if (/^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) markDamaged(this.path);
+    if (isDamage(error)) markDamaged(this.path);
     return error;
   }
 }
