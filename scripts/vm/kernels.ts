@@ -196,7 +196,7 @@ function run(program: string, args: string[], cwd: string): string {
       result.stderr
         .trim()
         .split('\n')
-        .findLast(line => line.startsWith('E:')) ?? result.stderr.trim().split('\n').at(-1);
+        .find(line => line.startsWith('E:')) ?? result.stderr.trim().split('\n').at(-1);
     throw new Error(`${program} ${args.at(-1)} failed: ${reason}; check that the machine reaches its Debian mirror`);
   }
   return result.stdout;
