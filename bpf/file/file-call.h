@@ -47,7 +47,7 @@ struct file_call {
     __u64 file;      /* address of the struct file */
     __u64 requested; /* bytes, or where vector_length is not 0 the address of the program's struct iovec[] */
     __u32 vector_length;
-    __u32 fd; /* by tracepoints */
+    __s32 fd; /* of a system call; -1 for a function that is given the file */
 };
 
 struct file_open_call {

@@ -12,7 +12,6 @@
 #include "syscall.h"
 #include <linux/openat2.h>
 #include <linux/ptrace.h>
-#include <linux/uio.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
@@ -41,9 +40,6 @@ struct {
 #define MODE_TYPE 0170000
 #define MODE_REGULAR 0100000
 #define MODE_BLOCK 0060000
-
-/* A vector of more elements than this is not added up. */
-#define VECTOR_MAX 32
 
 static __always_inline int is_storage(__u32 mode) {
     return (mode & MODE_TYPE) == MODE_REGULAR || (mode & MODE_TYPE) == MODE_BLOCK;
@@ -78,6 +74,8 @@ static __always_inline struct file *file_of_fd(__u32 fd) {
     bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
     return file;
 }
+
+#include "file-return.h"
 
 /* ---- Entries. */
 
@@ -118,194 +116,24 @@ static __always_inline void probe_begin(enum file_operation operation, code_addr
         return;
     }
     call->head.frame = frame;
+    call->fd = -1;
     transfer_begin(operation, pid_tgid, call);
 }
 
-static __always_inline void syscall_begin(enum file_operation operation, struct file_call *call) {
+static __always_inline void syscall_begin(enum file_operation operation, code_addr frame, struct file_call *call) {
     __u64 pid_tgid = bpf_get_current_pid_tgid();
     struct file *file;
 
     if (!is_wanted(pid_tgid))
         return;
-    file = file_of_fd(call->fd);
+    file = file_of_fd((__u32)call->fd);
     if (!file || !is_storage(BPF_CORE_READ(file, f_inode, i_mode))) {
         file_count(DROP_FILTERED);
         return;
     }
     call->file = (__u64)file;
+    call->head.frame = frame;
     transfer_begin(operation, pid_tgid, call);
-}
-
-/* ---- Returns. */
-
-/* Adds the call to its operation's sums; true when it lasted long enough to be told. */
-static __always_inline int sum_up(enum file_operation operation, duration_ns latency_ns, __s64 result) {
-    struct file_settings *settings = settings_of();
-    __u32 key = operation;
-    struct latency_sums *sums = bpf_map_lookup_elem(&file_sums, &key);
-    __u64 bytes = operation == FILE_READ || operation == FILE_WRITE ? (__u64)result : 0;
-
-    if (sums)
-        latency_sums_add(sums, latency_ns, bytes, result < 0);
-    if (settings && latency_ns >= settings->min_latency_ns)
-        return 1;
-    file_count(DROP_BELOW_MIN);
-    return 0;
-}
-
-static __always_inline void describe_inode(struct file_event *event, struct file *file) {
-    struct inode *inode = BPF_CORE_READ(file, f_mapping, host);
-
-    event->inode = BPF_CORE_READ(file, f_inode, i_ino);
-    event->device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-    event->file_bytes = (byte_count)BPF_CORE_READ(inode, i_size);
-    event->known |= FILE_HAS_INODE;
-}
-
-/* Fields that every operation has. */
-static __always_inline void describe_call(struct file_event *event, enum file_operation operation) {
-    event->requested_bytes = 0;
-    event->file_bytes = 0;
-    event->inode = 0;
-    event->device = 0;
-    event->open_flags = 0;
-    event->open_mode = 0;
-    event->known = 0;
-    event->operation = operation;
-    event->cgroup_id = bpf_get_current_cgroup_id();
-    bpf_get_current_comm(event->comm, sizeof(event->comm));
-}
-
-/* The path is in place: adds the stacks and hands the record over. */
-static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, ktime_ns now_ns) {
-    __u32 size_bytes;
-
-    /* The verifier must see the bound on the very register that is added to the record's address. */
-    asm volatile("" : "+r"(path_bytes));
-    if (path_bytes > PATH_MAX_BYTES)
-        path_bytes = 0;
-    event->path_length = (__u16)path_bytes;
-    size_bytes = sizeof(*event) + (__u32)path_bytes +
-                 stack_both(ctx, event->tail + path_bytes, &event->kernel_depth, &event->user_depth);
-    event_header_fill(&event->header, 0, size_bytes);
-    event->header.time_ns = now_ns;
-    file_emit(ctx, event, size_bytes);
-}
-
-/* The name as passed, into the record: what was read at the entry, unless that failed or was not all. The kernel has
- * read the name by now, so it is in memory. */
-static __always_inline __u32 open_name(struct file_event *event, const struct file_open_call *call) {
-    long length = call->name_bytes;
-
-    if (length > 0 && length < FILE_ENTRY_NAME_BYTES) {
-        __builtin_memcpy(event->tail, call->text, FILE_ENTRY_NAME_BYTES);
-        return (__u32)length - 1;
-    }
-    length = bpf_probe_read_user_str(event->tail, PATH_MAX_BYTES, (const void *)call->name);
-    if (length == PATH_MAX_BYTES)
-        event->known |= FILE_PATH_IS_CUT;
-    return length > 0 ? (__u32)length - 1 : 0;
-}
-
-static __always_inline int open_end(void *ctx, code_addr frame, __s64 result) {
-    struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_OPEN};
-    struct file_open_call *call = file_call_of(&file_open_calls, &key, frame);
-    ktime_ns now_ns;
-    struct file_slot *slot;
-    struct file_event *event;
-    struct file *file;
-
-    if (!call)
-        return 0;
-    now_ns = bpf_ktime_get_ns();
-    if (!sum_up(FILE_OPEN, now_ns - call->head.start_ns, result))
-        goto forget;
-    slot = file_claim();
-    if (!slot) {
-        file_count(DROP_NESTED);
-        goto forget;
-    }
-    event = (struct file_event *)slot->record;
-    describe_call(event, FILE_OPEN);
-    event->latency_ns = now_ns - call->head.start_ns;
-    event->result = result;
-    event->open_flags = call->flags;
-    event->open_mode = call->mode;
-    event->known = (__u16)call->known;
-    file = result >= 0 ? file_of_fd((__u32)result) : NULL;
-    if (file)
-        describe_inode(event, file);
-    tell(ctx, event, open_name(event, call), now_ns);
-    file_release(slot);
-forget:
-    bpf_map_delete_elem(&file_open_calls, &key);
-    return 0;
-}
-
-/* Sum of the lengths of a vector, 0 where it is too long or cannot be read. */
-static __always_inline byte_count vector_bytes(const struct iovec *vector, __u32 length) {
-    byte_count bytes = 0;
-
-    if (length > VECTOR_MAX)
-        return 0;
-    for (__u32 i = 0; i < VECTOR_MAX; i++) {
-        struct iovec part;
-
-        if (i >= length)
-            break;
-        if (bpf_probe_read_user(&part, sizeof(part), &vector[i]))
-            return 0;
-        bytes += part.iov_len;
-    }
-    return bytes;
-}
-
-/* Another thread may have closed the descriptor meanwhile; what its struct file holds then is another's. Probes are
- * called with a reference held. */
-static __always_inline int is_same_file(const struct file_call *call, struct file *file) {
-    return call->head.frame || file_of_fd(call->fd) == file;
-}
-
-static __always_inline int transfer_end(void *ctx, enum file_operation operation, code_addr frame, __s64 result) {
-    struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = operation};
-    struct file_call *call = file_call_of(&file_calls, &key, frame);
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    ktime_ns now_ns;
-    struct file_slot *slot;
-    struct file_event *event;
-    struct file *file;
-    __u32 path_bytes = 0;
-
-    if (!call)
-        return 0;
-    now_ns = bpf_ktime_get_ns();
-    if (!sum_up(operation, now_ns - call->head.start_ns, result))
-        goto forget;
-    slot = file_claim();
-    if (!slot) {
-        file_count(DROP_NESTED);
-        goto forget;
-    }
-    event = (struct file_event *)slot->record;
-    describe_call(event, operation);
-    event->latency_ns = now_ns - call->head.start_ns;
-    event->result = result;
-    event->requested_bytes = call->vector_length
-                                 ? vector_bytes((const struct iovec *)call->requested, call->vector_length)
-                                 : call->requested;
-    file = (struct file *)call->file;
-    if (is_same_file(call, file)) {
-        describe_inode(event, file);
-        path_bytes = path_of_file((struct path_room *)slot->work, file, task, event->tail);
-        /* The walk marks a cut front by dots, where a whole path begins with a slash. */
-        if (path_bytes && event->tail[0] == '.')
-            event->known |= FILE_PATH_IS_CUT;
-    }
-    tell(ctx, event, path_bytes, now_ns);
-    file_release(slot);
-forget:
-    bpf_map_delete_elem(&file_calls, &key);
-    return 0;
 }
 
 /* ---- Programs: fentry/fexit. */
@@ -377,11 +205,22 @@ TRANSFER_PROBES(readv, vfs_readv, FILE_READ, 1)
 TRANSFER_PROBES(write, vfs_write, FILE_WRITE, 0)
 TRANSFER_PROBES(writev, vfs_writev, FILE_WRITE, 1)
 
+/* Syncs are seen twice over: as the system calls, because compilers inline vfs_fsync_range into one of them and not
+ * into the other, and as that function, for what has no such call: msync, and writes of files opened with O_SYNC. A
+ * call of it inside one of the system calls is no other sync. */
+static __always_inline int is_in_sync_call(void) {
+    struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_FSYNC};
+    struct file_call *call = bpf_map_lookup_elem(&file_calls, &key);
+
+    return call && call->fd >= 0;
+}
+
 SEC("fentry/vfs_fsync_range")
 int fsync_fentry(__u64 *ctx) {
     struct file_call call = {.file = ctx[0]};
 
-    probe_begin(FILE_FSYNC, frame_of_context(ctx), mode_of((struct file *)ctx[0]), &call);
+    if (!is_in_sync_call())
+        probe_begin(FILE_FSYNC, frame_of_context(ctx), mode_of((struct file *)ctx[0]), &call);
     return 0;
 }
 
@@ -397,13 +236,55 @@ int fsync_kprobe(struct pt_regs *ctx) {
     struct file *file = (struct file *)PT_REGS_PARM1(ctx);
     struct file_call call = {.file = (__u64)file};
 
-    probe_begin(FILE_FSYNC, PT_REGS_SP(ctx), BPF_CORE_READ(file, f_inode, i_mode), &call);
+    if (!is_in_sync_call())
+        probe_begin(FILE_FSYNC, PT_REGS_SP(ctx), BPF_CORE_READ(file, f_inode, i_mode), &call);
     return 0;
 }
 
 SEC("kretprobe/vfs_fsync_range")
 int fsync_kretprobe(struct pt_regs *ctx) {
     return transfer_end(ctx, FILE_FSYNC, PT_REGS_SP(ctx), (__s32)PT_REGS_RC(ctx));
+}
+
+/* The function of a system call has the program's registers as its only argument. */
+static __always_inline void sync_call_begin(code_addr frame, struct pt_regs *registers) {
+    struct file_call call = {};
+    __u64 fd = 0;
+
+    bpf_probe_read_kernel(&fd, sizeof(fd), &PT_REGS_PARM1(registers));
+    call.fd = (__s32)fd;
+    syscall_begin(FILE_FSYNC, frame, &call);
+}
+
+#if defined(__TARGET_ARCH_arm64)
+#define SYSCALL_FUNCTION "__arm64_sys_"
+#else
+#define SYSCALL_FUNCTION "__x64_sys_"
+#endif
+
+#define SYNC_CALL_PROBES(name, call)                                                                                   \
+    SEC("fentry/" SYSCALL_FUNCTION #call)                                                                              \
+    int name##_fentry(__u64 *ctx) {                                                                                    \
+        sync_call_begin(frame_of_context(ctx), (struct pt_regs *)ctx[0]);                                              \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    SEC("fexit/" SYSCALL_FUNCTION #call)                                                                               \
+    int name##_fexit(__u64 *ctx) {                                                                                     \
+        return transfer_end(ctx, FILE_FSYNC, frame_of_context(ctx), (__s64)ctx[1]);                                    \
+    }
+
+SYNC_CALL_PROBES(fsyncs, fsync)
+SYNC_CALL_PROBES(fdatasyncs, fdatasync)
+
+SEC("kprobe")
+int fsyncs_kprobe(struct pt_regs *ctx) {
+    sync_call_begin(PT_REGS_SP(ctx), (struct pt_regs *)PT_REGS_PARM1(ctx));
+    return 0;
+}
+
+SEC("kretprobe")
+int fsyncs_kretprobe(struct pt_regs *ctx) {
+    return transfer_end(ctx, FILE_FSYNC, PT_REGS_SP(ctx), (__s64)PT_REGS_RC(ctx));
 }
 
 /* ---- Programs: tracepoints of system calls. */
@@ -451,15 +332,15 @@ int open_exit(struct syscall_exit *ctx) {
 #define TRANSFER_TRACEPOINTS(name, operation)                                                                          \
     SEC("tracepoint/syscalls/sys_enter_" #name)                                                                        \
     int name##_enter(struct syscall_enter *ctx) {                                                                      \
-        struct file_call call = {.fd = (__u32)ctx->args[0], .requested = ctx->args[2]};                                \
-        syscall_begin(operation, &call);                                                                               \
+        struct file_call call = {.fd = (__s32)ctx->args[0], .requested = ctx->args[2]};                                \
+        syscall_begin(operation, 0, &call);                                                                            \
         return 0;                                                                                                      \
     }                                                                                                                  \
     SEC("tracepoint/syscalls/sys_enter_" #name "v")                                                                    \
     int name##v_enter(struct syscall_enter *ctx) {                                                                     \
         struct file_call call = {                                                                                      \
-            .fd = (__u32)ctx->args[0], .requested = ctx->args[1], .vector_length = (__u32)ctx->args[2]};               \
-        syscall_begin(operation, &call);                                                                               \
+            .fd = (__s32)ctx->args[0], .requested = ctx->args[1], .vector_length = (__u32)ctx->args[2]};               \
+        syscall_begin(operation, 0, &call);                                                                            \
         return 0;                                                                                                      \
     }                                                                                                                  \
     SEC("tracepoint/syscalls/sys_exit_" #name)                                                                         \
@@ -472,9 +353,9 @@ TRANSFER_TRACEPOINTS(write, FILE_WRITE)
 
 SEC("tracepoint/syscalls/sys_enter_fsync")
 int fsync_enter(struct syscall_enter *ctx) {
-    struct file_call call = {.fd = (__u32)ctx->args[0]};
+    struct file_call call = {.fd = (__s32)ctx->args[0]};
 
-    syscall_begin(FILE_FSYNC, &call);
+    syscall_begin(FILE_FSYNC, 0, &call);
     return 0;
 }
 

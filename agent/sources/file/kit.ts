@@ -41,6 +41,35 @@ function probeWays(name: string, kernelFunction: string): HookWay[] {
   ];
 }
 
+/** The function of a system call. */
+function syscallFunction(call: string): string {
+  return `__${process.arch === 'arm64' ? 'arm64' : 'x64'}_sys_${call}`;
+}
+
+/** Both the function and the system calls: see bpf/file/file.bpf.c. The calls come last, so that none is seen as the function alone. */
+function syncWays(): HookWay[] {
+  const [fentry, kprobe] = probeWays('fsync', 'vfs_fsync_range');
+  const auto = (program: string): HookWay['programs'][number] => ({ program, attach: { type: 'auto' } });
+  const probe = (program: string, call: string, isReturn: boolean): HookWay['programs'][number] => ({
+    program,
+    attach: { type: 'kprobe', symbol: syscallFunction(call), isReturn },
+  });
+  const calls = ['fsync', 'fdatasync'];
+  return [
+    {
+      name: 'fentry',
+      programs: [...fentry!.programs, ...['fsyncs_fexit', 'fsyncs_fentry', 'fdatasyncs_fexit', 'fdatasyncs_fentry'].map(auto)],
+    },
+    {
+      name: 'kprobe',
+      programs: [
+        ...kprobe!.programs,
+        ...calls.flatMap(call => [probe('fsyncs_kretprobe', call, true), probe('fsyncs_kprobe', call, false)]),
+      ],
+    },
+  ];
+}
+
 /** `entries`: which program watches which system calls; all share the program of the return. */
 function syscallWay(exit: string, entries: Readonly<Record<string, readonly string[]>>): HookWay {
   const tracepoint = (program: string, name: string): HookWay['programs'][number] => ({
@@ -89,8 +118,8 @@ export const fileHooks: readonly Hook[] = [
     ways: [...probeWays('writev', 'vfs_writev'), syscallWay('write_exit', { writev_enter: ['writev', 'pwritev', 'pwritev2'] })],
   },
   {
-    observes: 'syncs (vfs_fsync_range)',
-    ways: [...probeWays('fsync', 'vfs_fsync_range'), syscallWay('fsync_exit', { fsync_enter: ['fsync', 'fdatasync'] })],
+    observes: 'syncs (vfs_fsync_range, fsync, fdatasync)',
+    ways: [...syncWays(), syscallWay('fsync_exit', { fsync_enter: ['fsync', 'fdatasync'] })],
   },
   {
     observes: 'ends of threads',
