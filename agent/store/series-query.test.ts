@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { dropReasons } from '../events/index.ts';
 import { noonMs, openTestStore, processRow, sampleRow, spanRow, type TestStore } from './test-kit.ts';
 
 const minute = { fromMs: noonMs, toMs: noonMs + 60_000 };
@@ -195,4 +196,14 @@ test('the ledger balances, says what each reason means, and what is unexplained'
   store.writer.flush();
   assert.equal(store.reader.ledger(minute).sources[1]?.unexplained, 1);
   assert.deepEqual(store.reader.ledger({ fromMs: noonMs + 60_000, toMs: noonMs + 120_000 }), { sources: [], other: [] });
+});
+
+test('every reason for which the kernel programs drop has a meaning of its own', context => {
+  const store = openTestStore(context);
+  const reasons = dropReasons.filter(reason => reason !== 'seen' && reason !== 'emitted');
+  for (const reason of reasons) store.writer.ledger('file', `lost:${reason}`, 1, noonMs);
+  store.writer.flush();
+  const lost = store.reader.ledger(minute).sources[0]?.lost ?? [];
+  assert.equal(lost.length, reasons.length);
+  for (const { reason, meaning } of lost) assert.doesNotMatch(meaning, /^given up by the source/, reason);
 });
