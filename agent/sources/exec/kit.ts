@@ -6,7 +6,7 @@ import { GenerationMap } from '../../lib/generation-map.ts';
 import { startSource } from '../runtime.ts';
 import type { SourceKit } from '../source.ts';
 import { type BuildIdReader, ExecSource, type ExecutableOf, execHooks } from './exec.ts';
-import { kernelDevice, scanProcesses } from './proc-scan.ts';
+import { scanProcesses } from './proc-scan.ts';
 
 /** 256 KiB per CPU: image records have 200 to 1,600 bytes, so a burst of several hundred forks within one drain fits. */
 const pagesPerCpu = 64;
@@ -40,7 +40,8 @@ export function cachedBuildIds(symbolizer: Pick<NativeSymbolizer, 'executableBui
     if (of.fileKey === '') return '';
     const cached = known.get(of.fileKey);
     if (cached !== undefined) return cached;
-    const path = pathsOf(of).find(candidate => fileKeyAt(candidate) === of.fileKey);
+    const inode = of.fileKey.slice(of.fileKey.indexOf(':') + 1);
+    const path = pathsOf(of).find(candidate => inodeAt(candidate) === inode);
     if (path === undefined) return symbolizer.executableBuildId(of.pid);
     const buildId = symbolizer.fileBuildId(path);
     known.set(of.fileKey, buildId);
@@ -53,11 +54,13 @@ function pathsOf({ pid, parentPid, executable }: ExecutableOf): string[] {
   return [`/proc/${pid}/exe`, `/proc/${parentPid}/root${executable}`, executable];
 }
 
-/** The kernel's device and inode of the file at a path; '' where it cannot be had. On stacked file systems stat() tells another device. */
-function fileKeyAt(path: string): string {
+/**
+ * Inode of the file at a path; '' where it cannot be had. Path and inode together identify a file well enough; the device would say
+ * less, because on stacked file systems (containers) stat() tells another than the kernel has.
+ */
+function inodeAt(path: string): string {
   try {
-    const { dev, ino } = statSync(path);
-    return `${kernelDevice(dev)}:${ino}`;
+    return String(statSync(path, { bigint: true }).ino);
   } catch {
     // Whatever the reason (the process has gone, another root, a cut path): the file is not there for us.
     return '';

@@ -112,8 +112,8 @@ function scanProcess(folder: string, suspended: number): ScannedProcess | undefi
 
 function readExecutable(folder: string): { executable: string; fileKey: string } {
   try {
-    const { dev, ino } = statSync(join(folder, 'exe'));
-    return { executable: readlinkSync(join(folder, 'exe')), fileKey: `${kernelDevice(dev)}:${ino}` };
+    const { dev, ino } = statSync(join(folder, 'exe'), { bigint: true });
+    return { executable: readlinkSync(join(folder, 'exe')), fileKey: `${kernelDevice(Number(dev))}:${ino}` };
   } catch (error) {
     // ENOENT: a kernel thread, or a process that has just ended.
     if (isGone(error)) return { executable: '', fileKey: '' };
