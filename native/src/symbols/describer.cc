@@ -87,6 +87,15 @@ void Describer::onEnvironmentEnd(void *self) {
     std::deque<std::unique_ptr<Job>> jobs = std::move(describer->jobs_);
 }
 
+void Describer::locate(int pid, std::span<const uint64_t> addresses, bool isKernel, uint32_t *ids) {
+    engine_->locate(pid, addresses, isKernel, ids);
+    if (engine_->needsMaintenance()) {
+        // With the lock, or the thread could miss it between its look and its sleep.
+        std::lock_guard lock(mutex_);
+        wake_.notify_one();
+    }
+}
+
 void Describer::stopThread() {
     {
         std::lock_guard lock(mutex_);
@@ -110,12 +119,20 @@ void Describer::run() {
         std::unique_ptr<Job> job;
         {
             std::unique_lock lock(mutex_);
-            wake_.wait(lock, [this] { return isStopping_ || !jobs_.empty(); });
+            wake_.wait(lock, [this] { return isStopping_ || !jobs_.empty() || engine_->needsMaintenance(); });
             if (isStopping_) {
                 return;
             }
-            job = std::move(jobs_.front());
-            jobs_.pop_front();
+            if (!jobs_.empty()) {
+                job = std::move(jobs_.front());
+                jobs_.pop_front();
+            }
+        }
+        if (engine_->needsMaintenance()) {
+            engine_->maintain();
+        }
+        if (!job) {
+            continue;
         }
         job->frames = engine_->describe(job->ids);
         Job *raw = job.release();

@@ -27,6 +27,8 @@ class Describer : public std::enable_shared_from_this<Describer> {
     SymbolEngine &engine() { return *engine_; }
     bool isClosed() const { return isClosed_; }
 
+    /** As the engine's, and wakes the thread where code may have been replaced. JS thread. */
+    void locate(int pid, std::span<const uint64_t> addresses, bool isKernel, uint32_t *ids);
     /** Resolves with FrameInfo[] in the order of the ids. JS thread. */
     Napi::Promise describe(Napi::Env env, std::vector<uint32_t> ids);
     /** Ends the thread; what is waiting is rejected. JS thread. Idempotent. */

@@ -65,7 +65,13 @@ void JitCode::openLocked() {
     }
 }
 
-bool JitCode::update() {
+bool JitCode::updateLocked() {
+    openLocked();
+    uint64_t now = coarseNs();
+    if (!fd_ || (updatedNs_ != 0 && now - updatedNs_ < 20 * nsPerMs)) {
+        return false;
+    }
+    updatedNs_ = now;
     bool isChanged = map_.update(fd_.get());
     bytes_.store(map_.bytes(), std::memory_order_relaxed);
     size_t before = unnamed_.size();
@@ -73,15 +79,15 @@ bool JitCode::update() {
     return isChanged || unnamed_.size() < before;
 }
 
+bool JitCode::refresh() {
+    std::lock_guard lock(mutex_);
+    return updateLocked();
+}
+
 JitCode::Name JitCode::find(uint64_t address) {
     std::lock_guard lock(mutex_);
     Name result;
-    openLocked();
-    uint64_t now = coarseNs();
-    if (fd_ && (updatedNs_ == 0 || now - updatedNs_ >= 20 * nsPerMs)) {
-        updatedNs_ = now;
-        result.isChanged = update();
-    }
+    result.isChanged = updateLocked();
     result.hasPerfMap = map_.size() > 0;
     if (std::optional<std::string_view> name = map_.find(address)) {
         result.raw = std::string(*name);

@@ -39,13 +39,18 @@ class JitCode {
     void release();
     size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
+    /** Reads the tail of the perf-map; true as Name::isChanged. Any thread. */
+    bool refresh();
+
     /** Module that locations in this code belong to now; a new one when code was replaced. Guarded by the engine's
      * lock. */
     uint32_t module = 0;
+    /** When the engine last asked whether code was replaced. Guarded by its lock. */
+    uint64_t checkedNs = 0;
 
   private:
     void openLocked();
-    bool update();
+    bool updateLocked();
 
     const int pid_;
     const uint64_t startTicks_;

@@ -282,7 +282,8 @@ std::shared_ptr<const KernelTable> KernelSymbols::freshTable(bool isMiss) {
     if (isMiss && now - readNs_ > 30 * nsPerS) {
         return readLocked();
     }
-    if (now - checkedNs_ > nsPerS) {
+    // A program that was loaded a moment ago may run already: what is missing is looked for sooner.
+    if (now - checkedNs_ > (isMiss ? nsPerS / 10 : nsPerS)) {
         checkedNs_ = now;
         if (readFingerprint() != fingerprint_) {
             return readLocked();

@@ -58,8 +58,9 @@ class KernelSymbols {
     /** The newest table, read at the first call: about 60 ms for 120,000 symbols. Any thread. */
     std::shared_ptr<const KernelTable> table();
     /**
-     * As table(), but first asks the kernel (at most once a second) whether modules or BPF programs came or went, and
-     * reads anew if so. `isMiss`: an address was not found, so a reading older than 30 s is not trusted either.
+     * As table(), but first asks the kernel (at most once a second, ten times after misses) whether modules or BPF
+     * programs came or went, and reads anew if so. `isMiss`: an address was not found, so a reading older than 30 s is
+     * not trusted either.
      */
     std::shared_ptr<const KernelTable> freshTable(bool isMiss);
     /** A reading under way ends at once, and its table is of no use: for closing. */

@@ -37,7 +37,8 @@ ModuleStore::ModuleStore() {
     addFixed(unknown, ModuleType::unknown, "[unknown]");
     addFixed(kernelImage, ModuleType::kernelImage, "[kernel]");
     addFixed(vdso, ModuleType::vdso, "[vdso]");
-    addFixed(vsyscall, ModuleType::vsyscall, "[vsyscall]");
+    addFixed(vsyscall, ModuleType::special, "[vsyscall]");
+    addFixed(uprobes, ModuleType::special, "[uprobes]");
 }
 
 std::shared_ptr<Module> ModuleStore::find(uint32_t id) const {
@@ -60,8 +61,8 @@ std::shared_ptr<Module> ModuleStore::ofMapping(int pid, const Mapping &mapping, 
     if (path == "[vdso]") {
         return find(vdso);
     }
-    if (path == "[vsyscall]") {
-        return find(vsyscall);
+    if (path == "[vsyscall]" || path == "[uprobes]") {
+        return find(path == "[vsyscall]" ? vsyscall : uprobes);
     }
     if (isAnonymous(path)) {
         return nullptr;

@@ -15,7 +15,8 @@
 
 namespace hotspan::symbols {
 
-enum class ModuleType : uint8_t { unknown, file, vdso, vsyscall, jit, kernelImage, kernelDynamic };
+/** `special`: a page of the kernel's in user space, such as [vsyscall] or [uprobes]. */
+enum class ModuleType : uint8_t { unknown, file, vdso, special, jit, kernelImage, kernelDynamic };
 
 struct Module {
     uint32_t id = 0;
@@ -29,7 +30,7 @@ struct Module {
 
 class ModuleStore {
   public:
-    static constexpr uint32_t unknown = 0, kernelImage = 1, vdso = 2, vsyscall = 3;
+    static constexpr uint32_t unknown = 0, kernelImage = 1, vdso = 2, vsyscall = 3, uprobes = 4;
 
     ModuleStore();
 
@@ -60,7 +61,7 @@ class ModuleStore {
     void makeRoom();
     void closeOldestDescriptor();
 
-    uint32_t nextId_ = 4;
+    uint32_t nextId_ = 5;
     uint64_t uses_ = 0;
     size_t openDescriptors_ = 0;
     std::unordered_map<uint32_t, std::shared_ptr<Module>> modules_;

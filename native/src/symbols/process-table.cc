@@ -143,7 +143,7 @@ const Process::Resolved &ProcessTable::resolve(Process &process, size_t index) {
         // Segments are mapped page by page: the first byte of a mapping stands before its segment's first byte.
         begin = resolved.module->file->elf->addressOf(mapping.fileOffset).value_or(mapping.fileOffset);
     }
-    resolved.bias = resolved.module->type == ModuleType::vsyscall ? 0 : begin - mapping.start;
+    resolved.bias = begin - mapping.start;
     return resolved;
 }
 

@@ -20,6 +20,8 @@ constexpr size_t maxLocations = 4U << 20;
 constexpr size_t minLocations = 64U << 10;
 // Ids looked up under one hold of the lock, so that locate() never waits for more than some microseconds.
 constexpr size_t idsPerLock = 256;
+// How long code that can be replaced (JIT, modules, BPF programs) may go by an old name.
+constexpr uint64_t checkIntervalNs = nsPerS;
 
 std::string withOffset(std::string_view module, uint64_t offset) {
     char text[24];
@@ -73,19 +75,63 @@ void SymbolEngine::warmUp() {
     noteKernelTable(kernel_.table());
 }
 
-uint32_t SymbolEngine::kernelModuleOf(uint64_t address) const {
-    return kernelTable_ && kernelDynamic_ != 0 && kernelTable_->isDynamic(address) ? kernelDynamic_
-                                                                                   : ModuleStore::kernelImage;
+uint32_t SymbolEngine::kernelModuleOf(uint64_t address, uint64_t nowNs) {
+    if (!kernelTable_ || !kernelTable_->isDynamic(address)) {
+        return ModuleStore::kernelImage;
+    }
+    if (nowNs - kernelCheckedNs_ > checkIntervalNs) {
+        kernelCheckedNs_ = nowNs;
+        needsMaintenance_ = true;
+    }
+    return kernelDynamic_;
+}
+
+uint32_t SymbolEngine::moduleIdOf(const std::shared_ptr<Module> &module, uint64_t nowNs) {
+    JitCode *jit = module->jit.get();
+    if (jit == nullptr) {
+        return module->id;
+    }
+    if (nowNs - jit->checkedNs > checkIntervalNs) {
+        jit->checkedNs = nowNs;
+        jitsToCheck_.push_back(module->jit);
+        needsMaintenance_ = true;
+    }
+    return jit->module;
+}
+
+void SymbolEngine::maintain() {
+    std::vector<std::shared_ptr<JitCode>> jits;
+    bool isKernelCheck = false;
+    {
+        std::lock_guard lock(mutex_);
+        needsMaintenance_ = false;
+        jits.swap(jitsToCheck_);
+        isKernelCheck = kernelTable_ != nullptr && kernelCheckedNs_ != 0;
+    }
+    for (const std::shared_ptr<JitCode> &jit : jits) {
+        if (jit->refresh()) {
+            noteReplacedCode(jit);
+        }
+    }
+    if (isKernelCheck) {
+        noteKernelTable(kernel_.freshTable(false));
+    }
+}
+
+void SymbolEngine::noteReplacedCode(const std::shared_ptr<JitCode> &jit) {
+    std::lock_guard lock(mutex_);
+    jit->module = modules_.add(ModuleType::jit, jit)->id;
 }
 
 void SymbolEngine::locate(int pid, std::span<const uint64_t> addresses, bool isKernel, uint32_t *ids) {
     std::lock_guard lock(mutex_);
+    uint64_t now = coarseNs();
     Process *process = isKernel ? nullptr : processes_.find(pid);
     for (size_t i = 0; i < addresses.size(); i++) {
         // A return address stands after the call, which may be the first byte of another function.
         uint64_t address = addresses[i] - (i > 0 && addresses[i] > 0 ? 1 : 0);
         if (isKernel) {
-            ids[i] = locations_.intern(kernelModuleOf(address), address);
+            ids[i] = locations_.intern(kernelModuleOf(address, now), address);
             continue;
         }
         const Mapping *mapping = process->maps.find(address);
@@ -98,8 +144,7 @@ void SymbolEngine::locate(int pid, std::span<const uint64_t> addresses, bool isK
         }
         const Process::Resolved &resolved =
             processes_.resolve(*process, static_cast<size_t>(mapping - process->maps.mappings.data()));
-        const Module &module = *resolved.module;
-        ids[i] = locations_.intern(module.jit ? module.jit->module : module.id, address + resolved.bias);
+        ids[i] = locations_.intern(moduleIdOf(resolved.module, now), address + resolved.bias);
     }
 }
 
@@ -153,7 +198,11 @@ void SymbolEngine::describeModule(std::span<const Wanted> wanted, std::vector<Fr
         return describeVdso(wanted, frames);
     case ModuleType::jit:
         return describeJit(module, wanted, frames);
-    case ModuleType::vsyscall:
+    case ModuleType::special:
+        for (const Wanted &one : wanted) {
+            frames[one.index].kind = FrameKind::native;
+        }
+        return;
     case ModuleType::unknown:
         return;
     }
@@ -251,10 +300,7 @@ void SymbolEngine::describeJit(const Module &module, std::span<const Wanted> wan
         }
     }
     if (isChanged) {
-        std::lock_guard lock(mutex_);
-        if (module.jit->module == module.id) {
-            module.jit->module = modules_.add(ModuleType::jit, module.jit)->id;
-        }
+        noteReplacedCode(module.jit);
     }
 }
 

@@ -60,6 +60,11 @@ class SymbolEngine {
     void locate(int pid, std::span<const uint64_t> addresses, bool isKernel, uint32_t *ids);
     std::vector<Frame> describe(std::span<const uint32_t> ids);
 
+    /** Code was seen that may have been replaced since it was named: maintain() should be called soon, by the thread
+     * that describes. */
+    bool needsMaintenance() const { return needsMaintenance_; }
+    void maintain();
+
     void processChanged(int pid);
     void processExited(int pid);
     /** Hex; empty where there is none or the process is gone. */
@@ -87,13 +92,16 @@ class SymbolEngine {
     void describeKernel(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeVdso(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeJit(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void noteReplacedCode(const std::shared_ptr<JitCode> &jit);
     void noteKernelTable(const std::shared_ptr<const KernelTable> &table);
     std::shared_ptr<const SymbolTable> symbolsOf(ObjectFile &file);
     size_t fixedBytesLocked() const;
-    uint32_t kernelModuleOf(uint64_t address) const;
+    uint32_t kernelModuleOf(uint64_t address, uint64_t nowNs);
+    uint32_t moduleIdOf(const std::shared_ptr<Module> &module, uint64_t nowNs);
 
     const size_t maxBytes_;
     std::atomic<bool> isCancelled_{false};
+    std::atomic<bool> needsMaintenance_{false};
     KernelSymbols kernel_;
     std::shared_ptr<const SymbolTable> vdsoTable_;
 
@@ -104,6 +112,9 @@ class SymbolEngine {
     LocationTable locations_;
     std::shared_ptr<const KernelTable> kernelTable_;
     uint32_t kernelDynamic_ = 0;
+    uint64_t kernelCheckedNs_ = 0;
+    /** JIT code that was located a while after it was last looked at. */
+    std::vector<std::shared_ptr<JitCode>> jitsToCheck_;
 };
 
 } // namespace hotspan::symbols

@@ -44,8 +44,7 @@ Napi::Value locate(const Handle &handle, const Napi::CallbackInfo &info) {
         memcpy(addresses.data(), bytes.Data(), count * sizeof(uint64_t));
     }
     Napi::Uint32Array ids = Napi::Uint32Array::New(env, count);
-    handle->engine().locate(info[0].As<Napi::Number>().Int32Value(), addresses, info[2].As<Napi::Boolean>().Value(),
-                            ids.Data());
+    handle->locate(info[0].As<Napi::Number>().Int32Value(), addresses, info[2].As<Napi::Boolean>().Value(), ids.Data());
     return ids;
 }
 

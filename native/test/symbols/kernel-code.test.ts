@@ -3,9 +3,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { loadAddon } from '../../../agent/bpf/addon.ts';
 import type { NativeSymbolizer } from '../../../agent/bpf/native.ts';
 import { packed } from './programs.ts';
+
+const bpfObjectPath = (source: string) => fileURLToPath(new URL(`../../../.build/bpf/${source}.bpf.o`, import.meta.url));
 
 interface KernelSymbol {
   readonly address: bigint;
@@ -99,5 +102,37 @@ describe('kernel code', () => {
     console.log(`${count} kernel functions take ${(bytes / 1e6).toFixed(1)} MB`);
     assert.ok(bytes < 15e6);
     own.close();
+  });
+});
+
+describe('code that comes and goes', () => {
+  test('BPF programs are named, also those loaded later', async t => {
+    if (readFileSync('/proc/sys/net/core/bpf_jit_kallsyms', 'utf8').trim() === '0') {
+      t.skip('net.core.bpf_jit_kallsyms is 0: the kernel does not list BPF programs');
+      return;
+    }
+    const addon = loadAddon();
+    const symbolizer = addon.createSymbolizer({ maxBytes: 64 << 20 });
+    await symbolizer.describe(symbolizer.locate(0, packed([0xffffffff81000000n]), true));
+    const before = new Set(readKallsyms().map(symbol => symbol.address));
+    const object = addon.openObject(bpfObjectPath('cpu'));
+    object.load();
+    const programs = readKallsyms().filter(symbol => symbol.module === '[bpf]' && !before.has(symbol.address));
+    assert.ok(programs.length > 0, 'the loaded program is in kallsyms');
+    const [program] = programs;
+    const address = program?.address ?? 0n;
+    await new Promise(resolve => setTimeout(resolve, 150));
+    const [frame] = await symbolizer.describe(symbolizer.locate(0, packed([address + 8n]), true));
+    assert.equal(frame?.lines[0]?.name, program?.name);
+    assert.equal(frame?.module, '[bpf]');
+    object.close();
+    // What stands there later is not that program any more.
+    for (let i = 0; ; i += 1) {
+      const [id = 0] = symbolizer.locate(0, packed([address + 8n]), true);
+      if (id !== frame?.id) break;
+      assert.ok(i < 200, 'the location has not changed');
+      await new Promise(resolve => setTimeout(resolve, 50));
+    }
+    symbolizer.close();
   });
 });

@@ -8,7 +8,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { loadAddon } from '../../../agent/bpf/addon.ts';
 import type { FrameInfo, NativeSymbolizer } from '../../../agent/bpf/native.ts';
-import { build, buildDir, hasCommand, packed, type RunningProgram, sourceDir, start } from './programs.ts';
+import { build, buildDir, hasCommand, packed, type RunningProgram, start } from './programs.ts';
 
 let symbolizer: NativeSymbolizer;
 before(() => {
@@ -248,29 +248,8 @@ describe('files that are hard to reach', () => {
   });
 });
 
-describe('JavaScript', () => {
-  test('functions of node --perf-basic-prof', async () => {
-    const program = await start(process.execPath, ['--perf-basic-prof', join(sourceDir, 'hot.js')]);
-    const mapPath = `/tmp/perf-${program.pid}.map`;
-    const entries = readFileSync(mapPath, 'utf8').split('\n');
-    const find = (name: string) => entries.findLast(line => new RegExp(` JS:[*^+]${name} `).test(line)) ?? '';
-    const compiled = ['hotFunction', 'fillUp'].map(name => ({ name, address: BigInt(`0x${find(name).split(' ')[0]}`) }));
-    const ids = compiled.map(({ address }) => symbolizer.locate(program.pid, packed([address + 8n]), false)[0] ?? 0);
-    await program.stop();
-    // The engine leaves its file behind; the symbolizer needs it no more, for it is open.
-    rmSync(mapPath);
-    const frames = await symbolizer.describe(Uint32Array.from(ids));
-    for (const [i, { name }] of compiled.entries()) {
-      assert.equal(frames[i]?.lines[0]?.name, name);
-      assert.equal(frames[i]?.lines[0]?.file, join(sourceDir, 'hot.js'));
-      assert.ok((frames[i]?.lines[0]?.line ?? 0) > 1);
-      assert.equal(frames[i]?.kind, 'v8js');
-      assert.equal(frames[i]?.module, '[jit]');
-      assert.ok(!frames[i]?.isGuess);
-    }
-  });
-
-  test('the node binary: names, and what it costs', async () => {
+describe('the node binary', () => {
+  test('names, and what they cost', async () => {
     const own = loadAddon().createSymbolizer({ maxBytes: 128 << 20 });
     const mapping = readFileSync('/proc/self/maps', 'utf8')
       .split('\n')
