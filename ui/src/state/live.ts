@@ -21,8 +21,19 @@ export const disconnectedAtMs: ReadonlySignal<number> = lostAtMs;
 /** Grows when views that follow the present should fetch again. */
 export const liveTick: ReadonlySignal<number> = tick;
 export const isPaused = signal(false);
+/** Unix milliseconds of the agent at which live data was paused; 0 while it is not. */
+const pausedAtMs = signal(0);
 const isPointerDown = signal(false);
 const isHidden = signal(document.visibilityState === 'hidden');
+
+/** The range as it is asked for. A pause makes it fixed: every view then tells of the same moment, whatever is opened next. */
+const isFrozen = computed(() => isRangeLive.value && pausedAtMs.value > 0);
+export const queryFrom: ReadonlySignal<string> = computed(() =>
+  isFrozen.value ? String(Math.round(resolveRange(rangeFrom.value, rangeTo.value, pausedAtMs.value).fromMs)) : rangeFrom.value,
+);
+export const queryTo: ReadonlySignal<string> = computed(() =>
+  isFrozen.value ? String(Math.round(pausedAtMs.value)) : rangeTo.value,
+);
 
 export const isFollowing: ReadonlySignal<boolean> = computed(() => isRangeLive.value && !isPaused.value);
 
@@ -47,6 +58,9 @@ export function startLive(): void {
   }
   document.addEventListener('visibilitychange', () => {
     isHidden.value = document.visibilityState === 'hidden';
+  });
+  effect(() => {
+    pausedAtMs.value = isPaused.value ? agentNowMs() : 0;
   });
   effect(() => {
     // After a pause the present is shown at once, not with the next message.

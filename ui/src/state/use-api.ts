@@ -16,6 +16,9 @@ export interface Answer<T> {
 const recent = new Map<string, unknown>();
 const recentLimit = 24;
 
+/** Live data is never older than this and the time that the answer takes. */
+const maxRestMs = 10_000;
+
 export interface UseApiOptions {
   /** Fetch again while the range follows the present; on by default. */
   isLive?: boolean;
@@ -48,8 +51,8 @@ export function useAnswer<T>(
     if (running.current?.key === key) return;
     const startedMs = performance.now();
     const last = lastAnswer.current;
-    // What takes the agent long is asked less often, so that looking on does not cost the host more than a tenth of a core.
-    if (last.key === key && last.reloads === reloads && startedMs - last.endedMs < 9 * last.tookMs) return;
+    // What takes the agent long is asked less often, so that looking on does not keep a core of the host busy.
+    if (last.key === key && last.reloads === reloads && startedMs - last.endedMs < Math.min(maxRestMs, 3 * last.tookMs)) return;
     running.current?.controller.abort();
     const mine = { key, controller: new AbortController() };
     running.current = mine;

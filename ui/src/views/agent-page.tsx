@@ -4,9 +4,9 @@ import type { DoctorReport, ExporterState, LedgerResult, StatusResponse } from '
 import { formatBytes, formatCompact, formatCount, formatDateTime, formatRelative, formatShare } from '../lib/format.ts';
 import { balanceParts, storeFullMs } from '../lib/ledger-balance.ts';
 import { isLoss, reasonTitle } from '../lib/source-loss.ts';
-import { rangeFrom, rangeTo } from '../state/address.ts';
+
 import { apiUrl } from '../state/api.ts';
-import { status } from '../state/live.ts';
+import { queryFrom, queryTo, status } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { FailureNote, Figure, SkeletonRows } from './parts.tsx';
 
@@ -135,7 +135,7 @@ function Fact({ name, value }: { name: string; value: string }) {
 }
 
 function Ledger() {
-  const answer = useApi<LedgerResult>(apiUrl('ledger', { from: rangeFrom.value, to: rangeTo.value }));
+  const answer = useApi<LedgerResult>(apiUrl('ledger', { from: queryFrom.value, to: queryTo.value }));
   return (
     <section aria-label="Ledger" class={answer.isLoading ? 'loading' : ''}>
       <div class="section-head">

@@ -2,9 +2,10 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type CompletionSite, completionSite, filterKeys, quote } from '../lib/filter.ts';
-import { filterText, page, rangeFrom, rangeTo, setFilter } from '../state/address.ts';
+import { filterText, page, setFilter } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { useKeys } from '../state/keys.ts';
+import { queryFrom, queryTo } from '../state/live.ts';
 import { useDelayed } from '../state/use-delayed.ts';
 import { Combobox, type Offer } from './combobox.tsx';
 
@@ -67,7 +68,7 @@ export function FilterBox() {
 
 function useOffers(site: CompletionSite | undefined): Offer[] {
   const isValue = site?.kind === 'value' && site.key !== 'duration';
-  const range = { from: rangeFrom.value, to: rangeTo.value };
+  const range = { from: queryFrom.value, to: queryTo.value };
   const values = useDelayed<string[]>(isValue ? apiUrl('values', { key: site.key, prefix: site.prefix, ...range }) : undefined);
   return useMemo(() => {
     const list = isValue

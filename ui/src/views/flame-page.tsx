@@ -8,11 +8,11 @@ import { seriesHue } from '../lib/frame-kind.ts';
 import { matchFunctions } from '../lib/function-table.ts';
 import { chartData } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
-import { filterText, rangeFrom, rangeTo } from '../state/address.ts';
+import { filterText } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { changeFlame, type FlameState, flameState } from '../state/flame-state.ts';
 import { useKeys } from '../state/keys.ts';
-import { agentNowMs, liveTick } from '../state/live.ts';
+import { agentNowMs, liveTick, queryFrom, queryTo } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { useProfile } from '../state/use-profile.ts';
 import type { FlamePicture } from '../worker/flame-protocol.ts';
@@ -36,7 +36,7 @@ const finestShare = 2e-5;
 
 export function FlamePage() {
   const state = flameState();
-  const query = { type: state.type, from: rangeFrom.value, to: rangeTo.value, filter: filterText.value };
+  const query = { type: state.type, from: queryFrom.value, to: queryTo.value, filter: filterText.value };
   const [viewShare, setViewShare] = useState(1);
   const minShare = finestShare * 10 ** Math.floor(Math.log10(viewShare));
   const { focus, hidden, folded } = state;
@@ -71,11 +71,11 @@ export function FlamePage() {
 
 function FlameSeries({ type }: { type: string }) {
   const answer = useApi<SeriesResult>(
-    apiUrl('series', { name: type, from: rangeFrom.value, to: rangeTo.value, filter: filterText.value, points: 300 }),
+    apiUrl('series', { name: type, from: queryFrom.value, to: queryTo.value, filter: filterText.value, points: 300 }),
   );
   const range = useMemo(
-    () => resolveRange(rangeFrom.value, rangeTo.value, agentNowMs()),
-    [rangeFrom.value, rangeTo.value, liveTick.value],
+    () => resolveRange(queryFrom.value, queryTo.value, agentNowMs()),
+    [queryFrom.value, queryTo.value, liveTick.value],
   );
   const data = useMemo(() => (answer.data === undefined ? undefined : chartData(answer.data, true)), [answer.data]);
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} />;

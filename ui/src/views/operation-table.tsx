@@ -5,16 +5,16 @@ import type { OperationRow } from '../../../agent/server/api.ts';
 import { formatBytes, formatDuration, formatRate, formatShare } from '../lib/format.ts';
 import { percentile, sumOperations } from '../lib/operation-sums.ts';
 import { resolveRange } from '../lib/time-range.ts';
-import { rangeFrom, rangeTo } from '../state/address.ts';
+
 import { apiUrl } from '../state/api.ts';
-import { agentNowMs } from '../state/live.ts';
+import { agentNowMs, queryFrom, queryTo } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { FailureNote, PageLink } from './parts.tsx';
 
 export function OperationTable() {
-  const answer = useApi<OperationRow[]>(apiUrl('operations', { from: rangeFrom.value, to: rangeTo.value }));
+  const answer = useApi<OperationRow[]>(apiUrl('operations', { from: queryFrom.value, to: queryTo.value }));
   const sums = useMemo(() => sumOperations(answer.data ?? []), [answer.data]);
-  const range = resolveRange(rangeFrom.value, rangeTo.value, agentNowMs());
+  const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
   const seconds = (range.toMs - range.fromMs) / 1000;
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} retry={answer.reload} />;
   if (sums.length === 0) return null;

@@ -15,10 +15,10 @@ import {
 import { type Rgb, seriesHue } from '../lib/frame-kind.ts';
 import { chartData, orderGroups } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
-import { filterText, navigate, param, rangeFrom, rangeTo } from '../state/address.ts';
+import { filterText, navigate, param } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { useKeys } from '../state/keys.ts';
-import { agentNowMs, liveTick, status } from '../state/live.ts';
+import { agentNowMs, liveTick, queryFrom, queryTo, status } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { OperationTable } from './operation-table.tsx';
 import { Empty, FailureNote, PageLink, SkeletonRows } from './parts.tsx';
@@ -119,11 +119,11 @@ export function OverviewPage() {
 
 function HostSeries({ chart }: { chart: HostChart }) {
   const answer = useApi<SeriesResult>(
-    apiUrl('series', { name: chart.name, from: rangeFrom.value, to: rangeTo.value, groupBy: chart.groupBy, points: 150 }),
+    apiUrl('series', { name: chart.name, from: queryFrom.value, to: queryTo.value, groupBy: chart.groupBy, points: 150 }),
   );
   const range = useMemo(
-    () => resolveRange(rangeFrom.value, rangeTo.value, agentNowMs()),
-    [rangeFrom.value, rangeTo.value, liveTick.value],
+    () => resolveRange(queryFrom.value, queryTo.value, agentNowMs()),
+    [queryFrom.value, queryTo.value, liveTick.value],
   );
   const data = useMemo(
     () => (answer.data === undefined ? undefined : chartData(orderGroups(answer.data, chart.groups), chart.isStacked)),
@@ -148,7 +148,7 @@ function HostSeries({ chart }: { chart: HostChart }) {
 }
 
 function Services() {
-  const answer = useApi<ServiceRow[]>(apiUrl('services', { from: rangeFrom.value, to: rangeTo.value, filter: filterText.value }));
+  const answer = useApi<ServiceRow[]>(apiUrl('services', { from: queryFrom.value, to: queryTo.value, filter: filterText.value }));
   const opened = param('open');
   const rows = useMemo(
     () => [...(answer.data ?? [])].sort((a, b) => b.cpuSeconds - a.cpuSeconds || b.spans - a.spans),
@@ -174,7 +174,7 @@ function Services() {
 }
 
 function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; opened: string }) {
-  const range = resolveRange(rangeFrom.value, rangeTo.value, agentNowMs());
+  const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
   const isAll = param('all') === '1' || rows.length <= shortList + 2;
   const shown = isAll ? rows : rows.filter((row, i) => i < shortList || row.service === opened);
   const toggle = (service: string) => navigate({ params: { open: service === opened ? undefined : service } });

@@ -4,9 +4,9 @@ import { useState } from 'preact/hooks';
 import type { ProcessSummary, SpansResult } from '../../../agent/server/api.ts';
 import { tellingAttributes } from '../lib/attribute-groups.ts';
 import { formatDuration, formatRelative, formatTime } from '../lib/format.ts';
-import { rangeFrom, rangeTo } from '../state/address.ts';
+
 import { apiUrl } from '../state/api.ts';
-import { agentNowMs } from '../state/live.ts';
+import { agentNowMs, queryFrom, queryTo } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { useProfile } from '../state/use-profile.ts';
 import { FlameGraph } from './flame-graph.tsx';
@@ -29,7 +29,7 @@ export function ServicePanel({ filter }: { filter: string }) {
 
 function SmallFlame({ filter }: { filter: string }) {
   const answer = useProfile(
-    apiUrl('profile', { type: 'cpu', from: rangeFrom.value, to: rangeTo.value, filter, minShare: 0.001 }),
+    apiUrl('profile', { type: 'cpu', from: queryFrom.value, to: queryTo.value, filter, minShare: 0.001 }),
   );
   const [zoom, setZoom] = useState('');
   const [hovered, setHovered] = useState(-1);
@@ -72,7 +72,7 @@ function SmallFlame({ filter }: { filter: string }) {
 
 function SlowestSpans({ filter }: { filter: string }) {
   const answer = useApi<SpansResult>(
-    apiUrl('spans', { from: rangeFrom.value, to: rangeTo.value, filter, order: 'duration', desc: true, limit: 8 }),
+    apiUrl('spans', { from: queryFrom.value, to: queryTo.value, filter, order: 'duration', desc: true, limit: 8 }),
   );
   return (
     <div>
@@ -105,7 +105,7 @@ function SlowestSpans({ filter }: { filter: string }) {
 }
 
 function Processes({ filter }: { filter: string }) {
-  const answer = useApi<ProcessSummary[]>(apiUrl('processes', { from: rangeFrom.value, to: rangeTo.value, filter }));
+  const answer = useApi<ProcessSummary[]>(apiUrl('processes', { from: queryFrom.value, to: queryTo.value, filter }));
   const rows = answer.data ?? [];
   if (rows.length === 0) return null;
   return (

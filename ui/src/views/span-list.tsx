@@ -3,8 +3,9 @@
 import { useMemo, useState } from 'preact/hooks';
 import type { SpanSummary } from '../../../agent/server/api.ts';
 import { formatCount } from '../lib/format.ts';
-import { filterText, navigate, param, rangeFrom, rangeTo } from '../state/address.ts';
+import { filterText, navigate, param } from '../state/address.ts';
 import { useKeys } from '../state/keys.ts';
+import { queryFrom, queryTo } from '../state/live.ts';
 import { useSpanPages } from '../state/use-span-pages.ts';
 import { Empty, FailureNote, SkeletonRows, useDismiss } from './parts.tsx';
 import { availableColumns, defaultColumns, type SpanColumn, spanColumn } from './span-columns.tsx';
@@ -16,8 +17,8 @@ export function SpanList({ select }: { select: string }) {
   const order = param('order') === 'duration' ? 'duration' : 'start';
   const isAscending = param('asc') === '1';
   const query = {
-    from: rangeFrom.value,
-    to: rangeTo.value,
+    from: queryFrom.value,
+    to: queryTo.value,
     filter: filterText.value,
     order,
     desc: !isAscending,

@@ -2,9 +2,10 @@
 
 import { useState } from 'preact/hooks';
 import type { HeatmapResult } from '../../../agent/server/api.ts';
-import { filterText, navigate, param, rangeFrom, rangeTo } from '../state/address.ts';
+import { filterText, navigate, param } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { useKeys } from '../state/keys.ts';
+import { queryFrom, queryTo } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { LatencyHeatmap } from './latency-heatmap.tsx';
 import { FailureNote } from './parts.tsx';
@@ -49,8 +50,8 @@ function HeatmapSection() {
   const [isTable, setTable] = useState(false);
   const answer = useApi<HeatmapResult>(
     apiUrl('spans/heatmap', {
-      from: rangeFrom.value,
-      to: rangeTo.value,
+      from: queryFrom.value,
+      to: queryTo.value,
       filter: filterText.value,
       columns: heatmapColumns,
       rows: heatmapRows,
