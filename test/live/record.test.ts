@@ -131,12 +131,16 @@ test('the running agent: JSON of the UI, pprof, folded and speedscope agree exac
   // Ten times the default rate, so that some seconds are enough on a busy host too.
   const agent = await startAgent({ env: { HOTSPAN_SOURCES_CPU_HZ: '999' } });
   try {
-    const shares = await startAnimal(await buildZoo('shares'), ['12', 'threads']);
-    const dd = await startAnimal(await buildZoo('ddloop'), ['12']);
+    const shares = await startAnimal(await buildZoo('shares'), ['120', 'threads']);
+    const dd = await startAnimal(await buildZoo('ddloop'), ['120']);
     const query = (pid: number, extra = '') =>
       `type=cpu&from=${fromMs}&to=${toMs}&minShare=0&filter=${encodeURIComponent(`pid=${pid}${extra}`)}`;
     const fromMs = Date.now();
-    await eventually('seven seconds of samples', 30_000, async () => (Date.now() - fromMs > 7000 ? true : undefined));
+    const samplesOf = async (pid: number) =>
+      (await agent.get<ProfileResult>(`/api/v1/profile?type=cpu&from=${fromMs}&to=now&filter=pid%3D${pid}`)).samples;
+    await eventually('enough samples of both programs', 110_000, async () =>
+      (await samplesOf(shares.pid)) > 1500 && (await samplesOf(dd.pid)) > 500 ? true : undefined,
+    );
     const toMs = Date.now() - 2000;
 
     const json = await agent.get<ProfileResult>(`/api/v1/profile?${query(shares.pid)}`);
