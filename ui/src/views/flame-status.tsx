@@ -13,11 +13,13 @@ export interface FlameStatusProps {
   unit: string;
   node: number;
   viewTotal: number;
+  /** The whole profile, where the layout is a part of it made anew: shares of all refer to it. */
+  whole?: FlameLayout;
   /** Said while no frame is pointed at. */
   hint?: string;
 }
 
-export function FlameStatus({ layout, functions, unit, node, viewTotal, hint = defaultHint }: FlameStatusProps) {
+export function FlameStatus({ layout, functions, unit, node, viewTotal, whole, hint = defaultHint }: FlameStatusProps) {
   if (node < 0 || node >= layout.count) {
     return (
       <div class="status" data-testid="flame-status">
@@ -27,8 +29,8 @@ export function FlameStatus({ layout, functions, unit, node, viewTotal, hint = d
   }
   const f = layout.fn[node] ?? -1;
   const total = layout.total[node] ?? 0;
-  const all = layout.total[0] ?? 0;
-  const functionTotal = f < 0 ? all : (layout.fnTotal[f] ?? 0);
+  const all = (whole ?? layout).total[0] ?? 0;
+  const functionTotal = f < 0 ? all : ((whole ?? layout).fnTotal[f] ?? 0);
   const file = f < 0 ? '' : (functions.file[f] ?? '');
   const kind = f < 0 ? undefined : functions.kind[f];
   return (

@@ -55,6 +55,7 @@ export function Sandwich({ picture, select }: { picture: FlamePicture; select: s
         unit={head.unit}
         node={hovered.node}
         viewTotal={shown.total[0] ?? 0}
+        whole={picture.layout}
         hint="Point at a frame; click zooms. A function in the table becomes the middle."
       />
     </div>
