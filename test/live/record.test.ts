@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { ProfileResult } from '../../agent/server/api.ts';
 import { buildZoo, startAnimal } from '../zoo/zoo.ts';
-import { eventually, startAgent } from './agent.ts';
+import { eventually, source, startAgent } from './agent.ts';
 
 const run = promisify(execFile);
 const launcher = join(import.meta.dirname, '../../scripts/hotspan');
@@ -141,7 +141,12 @@ test('the running agent: JSON of the UI, pprof, folded and speedscope agree exac
     await eventually('enough samples of both programs', 110_000, async () =>
       (await samplesOf(shares.pid)) > 1500 && (await samplesOf(dd.pid)) > 500 ? true : undefined,
     );
-    const toMs = Date.now() - 2000;
+    // Stopped and named, so that every question is answered from the same samples.
+    await agent.post('/api/v1/sources/cpu/stop');
+    await eventually('all samples are stored', 30_000, async () =>
+      (await source(agent, 'cpu')).counts.inFlight === 0 ? true : undefined,
+    );
+    const toMs = Date.now();
 
     const json = await agent.get<ProfileResult>(`/api/v1/profile?${query(shares.pid)}`);
     const folded = selfOfFolded(await agent.text(`/api/v1/profile?${query(shares.pid)}&format=folded`));
