@@ -19,6 +19,13 @@ namespace {
 constexpr size_t maxSymbols = 1'000'000;
 constexpr size_t maxNameBytes = 32U << 20;
 
+// The check takes 0.1 ms, the reading 60 ms: at most a quarter of the describing thread's time where programs come and
+// go all the time. A name from a table known to be out of date could be another program's, so it is waited for instead.
+constexpr uint64_t minCheckIntervalNs = 20 * nsPerMs;
+constexpr uint64_t minReadIntervalNs = 250 * nsPerMs;
+// The check may not be permitted (bpf() without CAP_BPF): what is not found is then looked for anew after this long.
+constexpr uint64_t maxMissAgeNs = 30 * nsPerS;
+
 bool isText(char type) {
     return type == 't' || type == 'T' || type == 'w' || type == 'W';
 }
@@ -264,8 +271,10 @@ std::shared_ptr<const KernelTable> KernelSymbols::readLocked() {
     readNs_ = checkedNs_ = monotonicNs();
     // Before the reading: what changes during it is noticed at the next check.
     fingerprint_ = readFingerprint();
-    table_ = std::make_shared<const KernelTable>(KernelTable::read(isCancelled_));
-    return table_;
+    auto table = std::make_shared<const KernelTable>(KernelTable::read(isCancelled_));
+    std::lock_guard lock(tableMutex_);
+    table_ = table;
+    return table;
 }
 
 std::shared_ptr<const KernelTable> KernelSymbols::table() {
@@ -273,23 +282,45 @@ std::shared_ptr<const KernelTable> KernelSymbols::table() {
     return table_ ? table_ : readLocked();
 }
 
-std::shared_ptr<const KernelTable> KernelSymbols::freshTable(bool isMiss) {
+std::shared_ptr<const KernelTable> KernelSymbols::newestTable() {
+    if (mutex_.try_lock()) {
+        mutex_.unlock();
+        return freshTable(false, false);
+    }
+    {
+        std::lock_guard lock(tableMutex_);
+        if (table_) {
+            return table_;
+        }
+    }
+    return table();
+}
+
+std::shared_ptr<const KernelTable> KernelSymbols::freshTable(bool isMiss, bool mayWait) {
     std::lock_guard lock(mutex_);
     if (!table_) {
         return readLocked();
     }
     uint64_t now = monotonicNs();
-    if (isMiss && now - readNs_ > 30 * nsPerS) {
-        return readLocked();
-    }
-    // A program that was loaded a moment ago may run already: what is missing is looked for sooner.
-    if (now - checkedNs_ > (isMiss ? nsPerS / 10 : nsPerS)) {
+    bool isStale = isMiss && now - readNs_ > maxMissAgeNs;
+    if (!isStale && now - checkedNs_ > minCheckIntervalNs) {
         checkedNs_ = now;
-        if (readFingerprint() != fingerprint_) {
-            return readLocked();
-        }
+        isStale = readFingerprint() != fingerprint_;
     }
-    return table_;
+    if (!isStale) {
+        return table_;
+    }
+    if (now - readNs_ < minReadIntervalNs) {
+        if (!mayWait) {
+            // Noticed again by the next call.
+            checkedNs_ = 0;
+            return table_;
+        }
+        uint64_t waitNs = minReadIntervalNs - (now - readNs_);
+        timespec wait{0, static_cast<long>(waitNs)};
+        nanosleep(&wait, nullptr);
+    }
+    return readLocked();
 }
 
 } // namespace hotspan::symbols

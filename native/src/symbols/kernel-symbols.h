@@ -58,18 +58,23 @@ class KernelSymbols {
     /** The newest table, read at the first call: about 60 ms for 120,000 symbols. Any thread. */
     std::shared_ptr<const KernelTable> table();
     /**
-     * As table(), but first asks the kernel (at most once a second, ten times after misses) whether modules or BPF
-     * programs came or went, and reads anew if so. `isMiss`: an address was not found, so a reading older than 30 s is
-     * not trusted either.
+     * As table(), but first asks the kernel whether modules or BPF programs came or went, and reads anew if so.
+     * `isMiss`: an address was not found, so a reading older than 30 s is not trusted either. `mayWait`: up to 250 ms,
+     * so that what is returned is not known to be out of date.
      */
-    std::shared_ptr<const KernelTable> freshTable(bool isMiss);
+    std::shared_ptr<const KernelTable> freshTable(bool isMiss, bool mayWait);
+    /** The newest table there is without waiting for a reading under way on another thread. */
+    std::shared_ptr<const KernelTable> newestTable();
     /** A reading under way ends at once, and its table is of no use: for closing. */
     void cancel() { isCancelled_ = true; }
 
   private:
     std::shared_ptr<const KernelTable> readLocked();
     std::atomic<bool> isCancelled_{false};
+    /** Held while reading. */
     std::mutex mutex_;
+    /** Guards table_ alone, which changes with both held. */
+    std::mutex tableMutex_;
     std::shared_ptr<const KernelTable> table_;
     uint64_t fingerprint_ = 0;
     uint64_t checkedNs_ = 0;

@@ -114,7 +114,7 @@ void SymbolEngine::maintain() {
         }
     }
     if (isKernelCheck) {
-        noteKernelTable(kernel_.freshTable(false));
+        noteKernelTable(kernel_.freshTable(false, true));
     }
 }
 
@@ -249,7 +249,7 @@ void SymbolEngine::describeKernel(std::span<const Wanted> wanted, std::vector<Fr
         std::optional<KernelTable::Match> match = table->find(frame.address);
         // Code that can be unloaded is looked up in a table that is not out of date.
         if (table->isDynamic(frame.address) || !match) {
-            table = kernel_.freshTable(!match);
+            table = kernel_.freshTable(!match, true);
             match = table->find(frame.address);
         }
         if (!match) {

@@ -122,7 +122,7 @@ Napi::Value findKernelFunctions(const Handle &handle, const Napi::CallbackInfo &
         throwInvalid(env, "find kernel functions", "a pattern and a limit are needed");
         return env.Undefined();
     }
-    auto table = handle->engine().kernel().freshTable(false);
+    auto table = handle->engine().kernel().newestTable();
     auto functions = symbols::findKernelFunctions(*table, info[0].As<Napi::String>().Utf8Value(), limit);
     Napi::Array array = Napi::Array::New(env, functions.size());
     for (size_t i = 0; i < functions.size(); i++) {

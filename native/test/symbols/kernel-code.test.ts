@@ -121,7 +121,6 @@ describe('code that comes and goes', () => {
     assert.ok(programs.length > 0, 'the loaded program is in kallsyms');
     const [program] = programs;
     const address = program?.address ?? 0n;
-    await new Promise(resolve => setTimeout(resolve, 150));
     const [frame] = await symbolizer.describe(symbolizer.locate(0, packed([address + 8n]), true));
     assert.equal(frame?.lines[0]?.name, program?.name);
     assert.equal(frame?.module, '[bpf]');
