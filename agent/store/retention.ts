@@ -37,7 +37,7 @@ const keptFreeShare = 0.02;
 
 export class Retention {
   private readonly database: Database.Database;
-  private readonly limits: RetentionLimits;
+  private limits: RetentionLimits;
   private readonly statements: ReturnType<typeof prepareAll>;
   private removedSpans = 0;
   private removedSamples = 0;
@@ -46,6 +46,11 @@ export class Retention {
     this.database = database;
     this.limits = limits;
     this.statements = prepareAll(database);
+  }
+
+  /** Holds from the next run on. */
+  setLimits(limits: RetentionLimits): void {
+    this.limits = limits;
   }
 
   /** Bytes in use; pages that are free for new rows are left out. */

@@ -110,8 +110,9 @@ export interface StoreWriter {
   stack(frames: ArrayLike<number>): number;
   /** Inserts, or updates the row with the same (pid, startNs). */
   process(row: ProcessRow): number;
-  sample(row: SampleRow): void;
-  span(row: SpanRow): void;
+  /** False when there was no room and it was given up; the ledger has it then. */
+  sample(row: SampleRow): boolean;
+  span(row: SpanRow): boolean;
   metric(row: MetricRow): void;
   operation(row: OperationRow): void;
   /** Adds to the ledger: what happened to `count` things of a source. Stages: seen, lost:<reason>, dropped:<reason>, stored, exported, ... */
@@ -120,6 +121,8 @@ export interface StoreWriter {
   flush(): void;
   /** Deletes by age and size; called about once a minute; works in slices of at most 50 ms. */
   retain(): void;
+  /** New limits for retain(). */
+  setRetention(limits: { readonly maxBytes: number; readonly maxAgeMs: number }): void;
   /** Rows given up because memory for unflushed rows ran out, by table. */
   dropped(): Readonly<Record<string, number>>;
   sizeBytes(): number;

@@ -7,7 +7,8 @@
 import type Database from 'better-sqlite3';
 import { openForReading } from './database.ts';
 import type { AttributeValue } from './rows.ts';
-import { decodeHot, SegmentDetails, segmentSpans } from './span-segment.ts';
+import { SegmentDetails } from './span-details.ts';
+import { decodeHot, segmentSpans } from './span-segment.ts';
 
 export interface FeedSpan {
   /** Hex. parentSpanId is '' for a root. */

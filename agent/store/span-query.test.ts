@@ -154,7 +154,7 @@ test('a span comes back as it was written', context => {
     kind: 3,
     error: 'ETIMEDOUT',
     stackId,
-    attributes,
+    attributes: { ...attributes, text: attributes.text.toWellFormed() },
   });
   store.writer.span(row);
   store.writer.span(parent);
@@ -179,7 +179,7 @@ test('a span comes back as it was written', context => {
     durationNs: 123_456_789_012,
     kind: 3,
     error: 'ETIMEDOUT',
-    attributes,
+    attributes: { ...attributes, text: attributes.text.toWellFormed() },
   });
   assert.deepEqual(
     stack.map(({ name, line }) => [name, line]),

@@ -137,7 +137,7 @@ export class SpanReader {
   }
 
   private detail(segment: { id: number; spans: number }, index: number): SpanDetail {
-    const stackId = this.scan.detailsOf(segment).stacks[index] ?? 0;
+    const stackId = this.scan.detailsOf(segment).stack(index);
     const frames = this.stacks.framesOf(this.stacks.indexOf(stackId));
     return { ...this.summary(segment, index), stack: this.frames.stack(frames) };
   }

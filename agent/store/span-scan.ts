@@ -4,8 +4,9 @@ import type Database from 'better-sqlite3';
 import { GenerationMap } from '../lib/generation-map.ts';
 import type { TimeRange } from './rows.ts';
 import type { SeriesIndex } from './series-index.ts';
+import { SegmentDetails } from './span-details.ts';
 import type { SpanFilter } from './span-filter.ts';
-import { decodeHot, type SegmentColumns, SegmentDetails, segmentSpans } from './span-segment.ts';
+import { decodeHot, type SegmentColumns, segmentSpans } from './span-segment.ts';
 import { TraceBloom } from './trace-bloom.ts';
 
 export interface SegmentInfo {

@@ -5,8 +5,8 @@
  * A segment only ever grows at its end, so (segment, index) names a span for good.
  */
 
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import type { AttributeValue, SpanRow } from './rows.ts';
+import type { SpanRow } from './rows.ts';
+import { AttributeBuilder, compress, cut } from './span-details.ts';
 import { TraceBloom } from './trace-bloom.ts';
 import { ByteReader, ByteWriter } from './varint.ts';
 
@@ -14,9 +14,6 @@ export const segmentSpans = 4096;
 
 /** A segment is closed early when its attributes are long, so that one segment's bytes stay bounded too. */
 const segmentAttributeBytes = 2 << 20;
-
-/** Longer texts are cut: one span must not fill the store. */
-const maxTextLength = 16_384;
 
 /** What spans of one kind of call share. */
 export interface SpanOperation {
@@ -56,21 +53,6 @@ export interface EncodedSegment {
   readonly bloom: Buffer;
 }
 
-interface ShapeNode {
-  shape: number;
-  readonly next: Map<string, ShapeNode>;
-}
-
-/** Low two bits of an attribute's word say what the rest is. */
-const tagText = 0;
-const tagInteger = 1;
-const tagNegative = 2;
-const tagOther = 3;
-const otherFalse = 0;
-const otherTrue = 1;
-const otherDouble = 2;
-const maxTaggedInteger = 2 ** 50;
-
 /** A segment in the making. */
 export class SegmentBuilder {
   readonly id: number;
@@ -96,13 +78,8 @@ export class SegmentBuilder {
   private readonly traces = Buffer.alloc(segmentSpans * 16);
   private readonly spanIds = Buffer.alloc(segmentSpans * 8);
   private readonly parents = Buffer.alloc(segmentSpans * 8);
-  private readonly stacks = new ByteWriter(8192);
-  private readonly attributes = new ByteWriter(65_536);
-  private readonly shapes: string[][] = [[]];
-  private readonly shapeRoot: ShapeNode = { shape: 0, next: new Map() };
-  private readonly texts: string[] = [];
-  private readonly textIndex = new Map<string, number>();
-  private textLength = 0;
+  private readonly stacks = Buffer.alloc(segmentSpans * 4);
+  private readonly attributes = new AttributeBuilder();
 
   constructor(id: number) {
     this.id = id;
@@ -114,7 +91,7 @@ export class SegmentBuilder {
 
   /** Roughly what it holds in memory, the arrays of fixed size left out. */
   get bytes(): number {
-    return this.attributes.length + this.textLength + this.spans * 48;
+    return this.attributes.bytes + this.spans * 48;
   }
 
   add(row: SpanRow, seriesId: number): void {
@@ -127,8 +104,8 @@ export class SegmentBuilder {
     copyBytes(row.traceId, this.traces, at * 16, 16);
     copyBytes(row.spanId, this.spanIds, at * 8, 8);
     if (row.parentSpanId !== undefined) copyBytes(row.parentSpanId, this.parents, at * 8, 8);
-    this.stacks.varint(row.stackId);
-    this.addAttributes(row.attributes);
+    this.stacks.writeUInt32LE(row.stackId, at * 4);
+    this.attributes.add(row.attributes);
     this.spans = at + 1;
   }
 
@@ -203,47 +180,6 @@ export class SegmentBuilder {
     this.errors += 1;
   }
 
-  private addAttributes(attributes: Readonly<Record<string, AttributeValue>>): void {
-    let node = this.shapeRoot;
-    for (const key in attributes) {
-      let next = node.next.get(key);
-      if (next === undefined) {
-        next = { shape: -1, next: new Map() };
-        node.next.set(key, next);
-      }
-      node = next;
-    }
-    if (node.shape < 0) {
-      node.shape = this.shapes.length;
-      this.shapes.push(Object.keys(attributes));
-    }
-    const out = this.attributes;
-    out.varint(node.shape);
-    for (const key in attributes) this.addAttribute(out, attributes[key] as AttributeValue);
-  }
-
-  private addAttribute(out: ByteWriter, value: AttributeValue): void {
-    if (typeof value === 'string') out.varint(this.textOf(value) * 4 + tagText);
-    else if (typeof value === 'boolean') out.varint((value ? otherTrue : otherFalse) * 4 + tagOther);
-    else if (!Number.isInteger(value) || Math.abs(value) >= maxTaggedInteger) {
-      out.varint(otherDouble * 4 + tagOther);
-      out.float64(value);
-    } else if (value >= 0) out.varint(value * 4 + tagInteger);
-    else out.varint(-value * 4 + tagNegative);
-  }
-
-  private textOf(text: string): number {
-    let id = this.textIndex.get(text);
-    if (id === undefined) {
-      id = this.texts.length;
-      this.textIndex.set(text, id);
-      const kept = cut(text);
-      this.texts.push(kept);
-      this.textLength += kept.length;
-    }
-    return id;
-  }
-
   private encodeHot(): Buffer {
     const head = new ByteWriter(1024);
     head.varint(this.spans);
@@ -261,29 +197,20 @@ export class SegmentBuilder {
   }
 
   private encodeCold(): Buffer {
-    const dictionary = new ByteWriter(1024);
-    dictionary.text(JSON.stringify(this.shapes));
-    dictionary.text(JSON.stringify(this.texts));
     const { spans } = this;
-    const raw = Buffer.concat([
-      this.traces.subarray(0, spans * 16),
-      this.spanIds.subarray(0, spans * 8),
-      this.parents.subarray(0, spans * 8),
-      this.stacks.view(),
-      dictionary.view(),
-      this.attributes.view(),
-    ]);
-    // Level 1 takes 0.2 ms for a full segment; higher levels gained under 10 %.
-    return zstdCompressSync(raw, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+    const { traces, spanIds, parents, stacks } = this;
+    const columns = [
+      traces.subarray(0, spans * 16),
+      spanIds.subarray(0, spans * 8),
+      parents.subarray(0, spans * 8),
+      stacks.subarray(0, spans * 4),
+    ];
+    return compress([...columns, ...this.attributes.encode()]);
   }
 }
 
 function copyBytes(from: Uint8Array, to: Uint8Array, at: number, length: number): void {
   for (let i = 0; i < length; i += 1) to[at + i] = from[i] as number;
-}
-
-function cut(text: string): string {
-  return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength)}…`;
 }
 
 export function decodeHot(data: Uint8Array): SegmentColumns {
@@ -321,71 +248,4 @@ export function decodeHot(data: Uint8Array): SegmentColumns {
   for (let i = 0; i < spans; i += 1) columns.operation[i] = input.varint();
   for (let i = 0; i < spans; i += 1) columns.series[i] = input.varint();
   return columns;
-}
-
-/** The cold part, decoded as far as asked for. */
-export class SegmentDetails {
-  readonly traces: Buffer;
-  readonly spanIds: Buffer;
-  readonly parents: Buffer;
-  readonly stacks: Uint32Array;
-  readonly shapes: readonly (readonly string[])[];
-  readonly texts: readonly string[];
-  private readonly raw: Buffer;
-  private readonly offsets: Uint32Array;
-
-  constructor(spans: number, cold: Uint8Array) {
-    this.raw = zstdDecompressSync(cold);
-    const input = new ByteReader(this.raw);
-    this.traces = input.slice(spans * 16);
-    this.spanIds = input.slice(spans * 8);
-    this.parents = input.slice(spans * 8);
-    this.stacks = new Uint32Array(spans);
-    for (let i = 0; i < spans; i += 1) this.stacks[i] = input.varint();
-    this.shapes = JSON.parse(input.text()) as string[][];
-    this.texts = JSON.parse(input.text()) as string[];
-    this.offsets = new Uint32Array(spans);
-    for (let i = 0; i < spans; i += 1) {
-      this.offsets[i] = input.at;
-      for (let left = this.shapes[input.varint()]?.length ?? 0; left > 0; left -= 1) skipAttribute(input);
-    }
-  }
-
-  /** Undefined for a root. */
-  parent(span: number): string {
-    const hex = this.parents.toString('hex', span * 8, span * 8 + 8);
-    return hex === '0000000000000000' ? '' : hex;
-  }
-
-  attributes(span: number): Record<string, AttributeValue> {
-    const input = new ByteReader(this.raw, this.offsets[span]);
-    const keys = this.shapes[input.varint()] ?? [];
-    const attributes: Record<string, AttributeValue> = {};
-    for (const key of keys) attributes[key] = this.readAttribute(input);
-    return attributes;
-  }
-
-  /** One attribute's value; undefined where the span has none of this name. */
-  attribute(span: number, key: string): AttributeValue | undefined {
-    const input = new ByteReader(this.raw, this.offsets[span]);
-    const at = this.shapes[input.varint()]?.indexOf(key) ?? -1;
-    if (at < 0) return undefined;
-    for (let i = 0; i < at; i += 1) skipAttribute(input);
-    return this.readAttribute(input);
-  }
-
-  private readAttribute(input: ByteReader): AttributeValue {
-    const word = input.varint();
-    const tag = word % 4;
-    const rest = (word - tag) / 4;
-    if (tag === tagText) return this.texts[rest] ?? '';
-    if (tag === tagInteger) return rest;
-    if (tag === tagNegative) return -rest;
-    return rest === otherDouble ? input.float64() : rest === otherTrue;
-  }
-}
-
-function skipAttribute(input: ByteReader): void {
-  const word = input.varint();
-  if (word === otherDouble * 4 + tagOther) input.at += 8;
 }

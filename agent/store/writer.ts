@@ -102,15 +102,18 @@ class SqliteStoreWriter implements StoreWriter {
     return this.processes.put(row);
   }
 
-  sample(row: SampleRow): void {
+  sample(row: SampleRow): boolean {
     const series = this.series.id(row.processId, row.tid, row.threadName);
-    if (!this.samples.add(row.profileType, row.timeMs, series, row.stackId, row))
-      this.countLost(row.profileType, row.count, row.timeMs);
+    if (this.samples.add(row.profileType, row.timeMs, series, row.stackId, row)) return true;
+    this.countLost(row.profileType, row.count, row.timeMs);
+    return false;
   }
 
-  span(row: SpanRow): void {
+  span(row: SpanRow): boolean {
     const series = this.series.id(row.processId, row.tid, row.threadName);
-    if (!this.spans.add(row, series)) this.countLost(row.source, 1, Number(row.startNs / 1_000_000n));
+    if (this.spans.add(row, series)) return true;
+    this.countLost(row.source, 1, Number(row.startNs / 1_000_000n));
+    return false;
   }
 
   metric(row: MetricRow): void {
@@ -156,6 +159,10 @@ class SqliteStoreWriter implements StoreWriter {
     } catch (error) {
       throw this.failed('retain', error);
     }
+  }
+
+  setRetention(limits: RetentionLimits): void {
+    this.retention.setLimits(limits);
   }
 
   dropped(): Readonly<Record<string, number>> {
