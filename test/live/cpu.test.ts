@@ -51,7 +51,7 @@ function assertShare(counts: ReadonlyMap<string, number>, name: string, expected
 test('shares of functions and threads are those of the program, and the samples add up to its CPU time', async () => {
   const run = await runSource(cpuKit as unknown as SourceKit, { settings: { hz }, bufferPages: 128 });
   try {
-    const animal = await startAnimal(await buildZoo('shares'), [String(runSeconds), 'threads']);
+    const animal = await startAnimal(await buildZoo('shares'), [String(runSeconds * 4), 'threads']);
     const before = moment(animal.pid);
     await new Promise(resolve => setTimeout(resolve, (runSeconds - 0.5) * 1000));
     const after = moment(animal.pid);

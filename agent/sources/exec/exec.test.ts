@@ -131,6 +131,19 @@ test('a process from the scan keeps its identity through exec and exit, and make
   assert.equal(seen.spans.length, 0);
 });
 
+test('a start taken from the time of the fork’s record stays when the exact one comes', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(image({ timeNs: 1100 * ms, startNs: 1100 * ms }), seen.sink);
+  source.assemble(image({ cause: 'exec', timeNs: 1200 * ms, startNs: 1000 * ms }), seen.sink);
+  source.assemble(exit({ timeNs: 1300 * ms, startNs: 1000 * ms }), seen.sink);
+  assert.deepEqual(
+    seen.started.map(({ startNs }) => startNs),
+    [1100 * ms, 1100 * ms],
+  );
+  assert.equal(seen.spans[0]?.durationNs, 200 * ms);
+});
+
 test('what the kernel told before the scan is not told again', () => {
   const seen = collect();
   const source = new ExecSource(noBuildId);

@@ -30,7 +30,7 @@ interface Known {
   readonly uid: number | undefined;
   /** Its fork was seen, so that its whole life can become a span. */
   readonly isStartSeen: boolean;
-  /** For one from the scan: ktime at which /proc showed it. */
+  /** ktime at which it was seen first, by a record or in /proc. */
   readonly seenNs: number;
 }
 
@@ -43,7 +43,7 @@ const maxKnown = 1 << 16;
 /** Processes that ended lately, to know the second exit record of one. */
 const maxEnded = 4096;
 
-/** /proc counts starts in ticks of 10 ms, and the tracepoint way takes the time of the fork's record. */
+/** Between a process's appearance in /proc and the record of its fork, from which the tracepoint way takes its start. */
 const startToleranceNs = 2e7;
 
 export class ExecSource implements Source<'exec'> {
@@ -103,7 +103,7 @@ export class ExecSource implements Source<'exec'> {
       containerId: containerIdOf(event.cgroupPath),
     };
     this.remember(
-      { start, uid: event.uid, isStartSeen: isFork || (before?.isStartSeen ?? false), seenNs: before?.seenNs ?? 0 },
+      { start, uid: event.uid, isStartSeen: isFork || (before?.isStartSeen ?? false), seenNs: before?.seenNs ?? event.timeNs },
       sink,
     );
   }
@@ -174,7 +174,10 @@ export class ExecSource implements Source<'exec'> {
   }
 }
 
-/** Whether a process known by pid is the one that started at `startNs`, or an earlier one with its pid whose exit was lost. */
+/**
+ * Whether a process known by pid is the one that started at `startNs`, or an earlier one with its pid whose exit was lost. Its start
+ * as known may be off (ticks of /proc, time of a record), but what was seen once did not start later.
+ */
 function isSameProcess(known: Known, startNs: number): boolean {
   return startNs <= known.seenNs || Math.abs(startNs - known.start.startNs) < startToleranceNs;
 }
