@@ -85,28 +85,7 @@ static void keep(const char *name, long argument, long result, long nanoseconds)
     records[record_count++] = (struct record){name, argument, result, nanoseconds};
 }
 
-int main(int argc, char **argv) {
-    pthread_t warm_up;
-    sigset_t signals;
-    int caught;
-    long calls, depth;
-
-    if (argc != 3) {
-        fprintf(stderr, "usage: funccalls CALLS DEPTH\n");
-        return 1;
-    }
-    calls = atol(argv[1]);
-    depth = atol(argv[2]);
-    records = calloc((size_t)(4 * calls + 64), sizeof(*records));
-    if (!pthread_create(&warm_up, NULL, run_nothing, NULL))
-        pthread_join(warm_up, NULL);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGUSR1);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    printf("ready\n");
-    fflush(stdout);
-    sigwait(&signals, &caught);
-
+static void call_many(long calls, long depth) {
     for (long i = 0; i < calls; i++) {
         long start = now();
         long result = outer(i, 2, 3, 4, 5, 6);
@@ -137,6 +116,9 @@ int main(int argc, char **argv) {
 
         keep("outer", -1, result, now() - start);
     }
+}
+
+static void open_many(long calls) {
     for (long i = 0; i < calls; i++) {
         const char *path = i % 3 == 1 ? "/nowhere/nothing" : "/dev/null";
         long start = now();
@@ -147,6 +129,32 @@ int main(int argc, char **argv) {
         if (fd >= 0)
             close(fd);
     }
+}
+
+int main(int argc, char **argv) {
+    pthread_t warm_up;
+    sigset_t signals;
+    int caught;
+    long calls, depth;
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: funccalls CALLS DEPTH\n");
+        return 1;
+    }
+    calls = atol(argv[1]);
+    depth = atol(argv[2]);
+    records = calloc((size_t)(4 * calls + 64), sizeof(*records));
+    if (!pthread_create(&warm_up, NULL, run_nothing, NULL))
+        pthread_join(warm_up, NULL);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    printf("ready\n");
+    fflush(stdout);
+    sigwait(&signals, &caught);
+
+    call_many(calls, depth);
+    open_many(calls);
 
     for (long i = 0; i < record_count; i++)
         printf("%s %ld %ld %ld\n", records[i].name, records[i].argument, records[i].result, records[i].nanoseconds);
