@@ -71,8 +71,7 @@ function checkSpawned(source: SourceRun, spawned: readonly Spawned[], binary: st
     const [span, ...more] = source.spans.filter(candidate => candidate.pid === pid && candidate.startNs === image!.startNs);
     assert.ok(span !== undefined && more.length === 0, 'one span');
     assert.equal(span.error, exitCode === 0 ? '' : `exit ${exitCode}`);
-    // By the plain tracepoint a life begins with the fork's record, a little later than the process.
-    assert.ok(span.durationNs >= lifeMs * 1e6 - 1e6, `${span.durationNs} ns`);
+    assert.ok(span.durationNs >= lifeMs * 1e6, `${span.durationNs} ns`);
     assert.equal(span.attributes['process.command_args'], image?.commandLine);
   }
 }
