@@ -21,17 +21,23 @@ export class SourceBooks {
   /** Kernel counters by reason, runs before this one included. */
   private readonly kernel = new Map<string, number>();
   private readonly closedRuns = new Map<string, number>();
+  /** In the kernel or its buffers at the last read. */
+  private onTheWay = 0;
 
   drop(reason: string, count: number): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
     this.inHand = Math.max(0, this.inHand - count);
   }
 
-  /** Takes in the counters of the current run. */
+  /**
+   * Takes in the counters of the current run. What is in flight is fixed at this moment: with counters of before and records of
+   * after, it would come out too small.
+   */
   read(counts: Readonly<Record<string, number>>): void {
     for (const [reason, count] of Object.entries(counts)) {
       this.kernel.set(reason, (this.closedRuns.get(reason) ?? 0) + count);
     }
+    this.onTheWay = this.countOnTheWay();
   }
 
   /** Takes in the last counters of a run that has ended. Calls that were still open at the end are told as lost. */
@@ -41,6 +47,7 @@ export class SourceBooks {
     this.read(counts);
     this.kernel.set('open_at_stop', (this.kernel.get('open_at_stop') ?? 0) + open);
     for (const [reason, count] of this.kernel) this.closedRuns.set(reason, count);
+    this.onTheWay = this.countOnTheWay();
   }
 
   seen(): number {
@@ -61,8 +68,12 @@ export class SourceBooks {
 
   /** Calls entered and not returned, records in the perf buffer, and records waiting for names. */
   inFlight(): number {
+    return this.onTheWay + this.pending;
+  }
+
+  private countOnTheWay(): number {
     let kernelLost = 0;
     for (const [reason, count] of this.kernel) if (!notLost.has(reason)) kernelLost += count;
-    return this.seen() - kernelLost - this.received + this.pending;
+    return this.seen() - kernelLost - this.received;
   }
 }

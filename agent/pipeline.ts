@@ -6,6 +6,7 @@
 import { loadavg } from 'node:os';
 import type { FrameInfo, NativeAddon } from './bpf/native.ts';
 import { Capture, type CaptureOutput, type LocationStack } from './capture.ts';
+import type { SourceBooks } from './capture-books.ts';
 import type { SourceName } from './events/index.ts';
 import { HostMeter } from './host-meter.ts';
 import { Clock } from './lib/clock.ts';
@@ -49,6 +50,8 @@ export class Pipeline {
   private readonly failures = new Map<SourceName, string>();
   private readonly settings = new Map<SourceName, SourceSettings>();
   private readonly ledgerWritten = new Map<string, number>();
+  /** Handed to the store, which had no room; it has told the ledger itself. */
+  private readonly refusedByStore = new Map<SourceName, number>();
   private readonly timers: NodeJS.Timeout[] = [];
   private storeMessage = '';
   private version = 0;
@@ -69,7 +72,7 @@ export class Pipeline {
     this.timers.push(
       setInterval(() => this.flush(), flushIntervalMs),
       setInterval(() => this.everySecond(), secondMs),
-      setInterval(() => this.store.retain(), minuteMs),
+      setInterval(() => this.retain(), minuteMs),
     );
   }
 
@@ -98,6 +101,7 @@ export class Pipeline {
   }
 
   sourceStates(): SourceState[] {
+    this.capture.readCounters();
     return (Object.keys(kits) as SourceName[]).map(name => this.sourceState(name));
   }
 
@@ -126,18 +130,32 @@ export class Pipeline {
       cpuShare: cost.cpuShare,
       mapBytes: active?.running.mapBytes() ?? 0,
       bufferBytes: reader?.bufferBytes ?? 0,
-      counts:
-        books === undefined
-          ? {}
-          : { seen: books.seen(), stored: books.stored, inFlight: books.inFlight(), ...Object.fromEntries(books.lost()) },
+      counts: books === undefined ? {} : this.counts(name, books),
       startedMs: active?.startedMs ?? 0,
     };
   }
 
+  private counts(name: SourceName, books: SourceBooks): Record<string, number> {
+    const refused = this.refusedByStore.get(name) ?? 0;
+    return {
+      seen: books.seen(),
+      stored: books.stored - refused,
+      inFlight: books.inFlight(),
+      ...Object.fromEntries(this.lost(name, books)),
+    };
+  }
+
+  private lost(name: SourceName, books: SourceBooks): Map<string, number> {
+    const lost = books.lost();
+    const refused = this.refusedByStore.get(name) ?? 0;
+    if (refused > 0) lost.set('store_full', refused);
+    return lost;
+  }
+
   status(): PipelineStatus {
     let lost = 0;
-    for (const books of this.capture.books.values()) {
-      for (const [reason, count] of books.lost()) if (!wantedByNoOne.has(reason)) lost += count;
+    for (const [name, books] of this.capture.books) {
+      for (const [reason, count] of this.lost(name, books)) if (!wantedByNoOne.has(reason)) lost += count;
     }
     const states = this.sourceStates();
     const cpu = process.threadCpuUsage();
@@ -163,9 +181,9 @@ export class Pipeline {
     const sources = [...this.capture.books].map(([name, books]) => ({
       source: name,
       seen: books.seen(),
-      stored: books.stored,
+      stored: books.stored - (this.refusedByStore.get(name) ?? 0),
       inFlight: books.inFlight(),
-      lost: Object.fromEntries(books.lost()),
+      lost: Object.fromEntries(this.lost(name, books)),
     }));
     return { sources, operations: this.operationMeter.totals() };
   }
@@ -188,7 +206,7 @@ export class Pipeline {
   private output(): CaptureOutput {
     return {
       frame: info => this.frame(info),
-      sample: (_source, sample, stack) => this.sample(sample, stack),
+      sample: (source, sample, stack) => this.sample(source, sample, stack),
       span: (source, span, stack) => this.span(source, span, stack),
       processStarted: process => this.processes.started(process),
       processExited: exit => this.processes.exited(exit),
@@ -216,8 +234,8 @@ export class Pipeline {
     return id;
   }
 
-  private sample(sample: Sample, stack: LocationStack): void {
-    this.store.sample({
+  private sample(source: SourceName, sample: Sample, stack: LocationStack): void {
+    const isTaken = this.store.sample({
       profileType: sample.profileType,
       timeMs: this.clock.unixMs(sample.timeNs),
       processId: this.processes.idOf(sample.pid, sample.comm),
@@ -227,6 +245,7 @@ export class Pipeline {
       count: 1,
       value: sample.value,
     });
+    if (!isTaken) this.refused(source);
   }
 
   private span(source: SourceName, span: Span, stack: LocationStack): void {
@@ -247,15 +266,37 @@ export class Pipeline {
       stackId: this.stackId(stack),
       attributes,
     };
-    this.store.span(row);
+    if (!this.store.span(row)) this.refused(source);
+  }
+
+  private refused(source: SourceName): void {
+    this.refusedByStore.set(source, (this.refusedByStore.get(source) ?? 0) + 1);
   }
 
   private flush(): void {
-    try {
+    this.guarded(() => {
       this.writeLedger();
       this.store.flush();
       this.version += 1;
-      this.storeMessage = '';
+      if (this.storeMessage !== '') this.storeRecovered();
+    });
+  }
+
+  private storeRecovered(): void {
+    this.storeMessage = '';
+    const givenUp = [...this.refusedByStore.values()].reduce((sum, count) => sum + count, 0);
+    const losses = givenUp === 0 ? 'nothing was lost' : `${givenUp} samples and spans were given up since the start`;
+    this.options.warn(`the store can be written again; ${losses}`);
+  }
+
+  private retain(): void {
+    this.guarded(() => this.store.retain());
+  }
+
+  /** A store that cannot write keeps its rows and is tried again; the agent goes on, and says once what hinders it. */
+  private guarded(work: () => void): void {
+    try {
+      work();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (message !== this.storeMessage) this.options.warn(message);
