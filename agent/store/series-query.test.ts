@@ -73,6 +73,21 @@ test('after the seconds are gone a minute stands for all its steps', context => 
   assert.deepEqual(store.reader.series({ ...cpu, name: 'host.load', points: 1 }).groups[0]?.values, [29.5]);
 });
 
+test('a step in which the agent ran for a part only is divided by that part', context => {
+  const store = openTestStore(context);
+  writeMinute(store);
+  const wide = { ...cpu, fromMs: noonMs - 3_600_000, toMs: noonMs + 3_600_000, points: 10 };
+  const values = store.reader.series(wide).groups[0]?.values ?? [];
+  assert.deepEqual(
+    values.filter(value => value !== null),
+    [1],
+  );
+  assert.deepEqual(
+    store.reader.series({ ...wide, name: 'spans' }).groups[0]?.values.filter(value => value !== null),
+    [5],
+  );
+});
+
 test('where nothing ran there is no value, and where nothing was used there is 0', context => {
   const store = openTestStore(context);
   writeMinute(store);

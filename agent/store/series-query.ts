@@ -25,6 +25,9 @@ class StepSums {
   readonly steps: number;
   private readonly groups = new Map<string, Float64Array>();
   private readonly measured: Uint8Array;
+  /** Milliseconds of each step in which the agent ran, by the seconds and minutes that it left rows in. */
+  private readonly ranMs: Float64Array;
+  private readonly ran = new Set<number>();
 
   constructor({ fromMs, toMs, points }: SeriesQuery) {
     const wanted = Math.min(maxPoints, Math.max(1, points || 1));
@@ -34,6 +37,7 @@ class StepSums {
     this.toMs = toMs;
     this.steps = Math.min(maxPoints * 10, Math.max(0, Math.ceil((toMs - this.fromMs) / this.stepMs)));
     this.measured = new Uint8Array(this.steps);
+    this.ranMs = new Float64Array(this.steps);
   }
 
   /** Adds a value that belongs to [atMs, atMs + lengthMs), spread over the steps that this covers. */
@@ -53,6 +57,27 @@ class StepSums {
     const first = Math.floor((atMs - this.fromMs) / this.stepMs);
     const parts = Math.max(1, Math.round(lengthMs / this.stepMs));
     for (let step = Math.max(0, first); step < Math.min(this.steps, first + parts); step += 1) this.measured[step] = 1;
+  }
+
+  /** Says that the agent ran in a second or minute. */
+  markRan(atMs: number, lengthMs: number): void {
+    const key = lengthMs === 1000 ? atMs : -atMs;
+    if (this.ran.has(key)) return;
+    this.ran.add(key);
+    this.mark(atMs, lengthMs);
+    const first = Math.floor((atMs - this.fromMs) / this.stepMs);
+    const parts = Math.max(1, Math.round(lengthMs / this.stepMs));
+    for (let step = Math.max(0, first); step < Math.min(this.steps, first + parts); step += 1) {
+      this.ranMs[step] = (this.ranMs[step] as number) + Math.min(lengthMs, this.stepMs);
+    }
+  }
+
+  /** What to divide a step's sum by for a rate: the agent may have run in a part of it, and the range may cover a part of it. */
+  measuredMs(step: number, plan: TimePlan): number {
+    const ranMs = this.ranMs[step] as number;
+    if (ranMs > 0) return ranMs;
+    const begin = this.fromMs + step * this.stepMs;
+    return Math.max(1, Math.min(begin + this.stepMs, plan.toMs) - Math.max(begin, plan.fromMs));
   }
 
   /** Groups by falling sum; `scale` turns a step's sum into the value shown. */
@@ -105,17 +130,18 @@ export class SeriesReader {
     const isWanted = this.series.tester(compileSeriesFilter(query.filter));
     const labels = this.labeller(query.groupBy, query.name);
     const type = this.statements.type.get(query.name) as number | undefined;
-    this.markMeasured(sums, plan);
+    const isAlive = this.markMeasured(sums, plan);
     if (query.groupBy === '') sums.add(query.name, 0, { atMs: sums.fromMs, lengthMs: 1 });
     for (const { isMinute, from, to } of type === undefined ? [] : plan.pieces) {
       const unitMs = isMinute ? 60_000 : 1000;
       const select = isMinute ? this.statements.minuteSums : this.statements.secondSums;
       for (const row of select.iterate(type, from, to) as IterableIterator<{ time: number; series: number; value: number }>) {
-        sums.mark(row.time * unitMs, unitMs);
+        if (isAlive) sums.markRan(row.time * unitMs, unitMs);
+        else sums.mark(row.time * unitMs, unitMs);
         if (isWanted(row.series)) sums.add(labels(row.series), row.value, { atMs: row.time * unitMs, lengthMs: unitMs });
       }
     }
-    return { unit: 'cores', groups: sums.result((sum, step) => sum / (coveredMs(sums, plan, step) * 1e6)) };
+    return { unit: 'cores', groups: sums.result((sum, step) => sum / (sums.measuredMs(step, plan) * 1e6)) };
   }
 
   private spans(query: SeriesQuery, sums: StepSums, plan: TimePlan): Pick<SeriesResult, 'unit' | 'groups'> {
@@ -142,7 +168,7 @@ export class SeriesReader {
         sums.add(label, 1, { atMs, lengthMs: 1 });
       }
     });
-    return { unit: 'per second', groups: sums.result((sum, step) => (sum * 1000) / coveredMs(sums, plan, step)) };
+    return { unit: 'per second', groups: sums.result((sum, step) => (sum * 1000) / sums.measuredMs(step, plan)) };
   }
 
   /** Averages over each step; metrics that differ in labels which nothing groups by are added up. */
@@ -179,13 +205,18 @@ export class SeriesReader {
     return { unit: metricUnit(query.name), groups: sums.result(sum => sum) };
   }
 
-  /** The agent writes metrics each second: where there are some, a source without samples measured nothing, and not: was not there. */
-  private markMeasured(sums: StepSums, plan: TimePlan): void {
+  /** The agent writes metrics each second: where there are some, no sample means 0 and not that nobody looked. */
+  private markMeasured(sums: StepSums, plan: TimePlan): boolean {
+    let isAny = false;
     for (const { isMinute, from, to } of plan.pieces) {
       const unitMs = isMinute ? 60_000 : 1000;
       const select = isMinute ? this.statements.anyMinutes : this.statements.anySeconds;
-      for (const time of select.iterate(from, to) as IterableIterator<number>) sums.mark(time * unitMs, unitMs);
+      for (const time of select.iterate(from, to) as IterableIterator<number>) {
+        sums.markRan(time * unitMs, unitMs);
+        isAny = true;
+      }
     }
+    return isAny;
   }
 
   private labeller(groupBy: string, name: string, more: readonly string[] = []): (seriesId: number) => string {
@@ -204,12 +235,6 @@ export class SeriesReader {
       return label;
     };
   }
-}
-
-/** Milliseconds of a step that lie in the range: the first and last step may stand out of it. */
-function coveredMs(sums: StepSums, plan: TimePlan, step: number): number {
-  const begin = sums.fromMs + step * sums.stepMs;
-  return Math.max(1, Math.min(begin + sums.stepMs, plan.toMs) - Math.max(begin, plan.fromMs));
 }
 
 export function parseLabels(labels: string): Map<string, string> {
