@@ -25,8 +25,8 @@ export function fixedText(data: Buffer, offset: number, sizeBytes: number): stri
   return data.toString('utf8', offset, nul < 0 || nul > offset + sizeBytes ? offset + sizeBytes : nul);
 }
 
-/** 256 names: a host has few distinct thread names that are busy at once, and a miss costs only the decoding. */
-const cachedNames = 256;
+/** 1024 names: few hosts have as many distinct thread names that are busy at once, and a miss costs only the decoding. */
+const cachedNames = 1024;
 const nameWords = new Uint32Array(cachedNames * 4);
 const names = new Array<string>(cachedNames).fill('');
 
@@ -39,7 +39,7 @@ export function commText(data: Buffer, offset: number): string {
   const b = u32(data, offset + 4) | 0;
   const c = u32(data, offset + 8) | 0;
   const d = u32(data, offset + 12) | 0;
-  const hash = Math.imul(a ^ Math.imul(b, 0x9e3779b1) ^ Math.imul(c, 0x85ebca6b) ^ Math.imul(d, 0xc2b2ae35), 0x27d4eb2f) >>> 24;
+  const hash = Math.imul(a ^ Math.imul(b, 0x9e3779b1) ^ Math.imul(c, 0x85ebca6b) ^ Math.imul(d, 0xc2b2ae35), 0x27d4eb2f) >>> 22;
   const at = hash * 4;
   if (
     (nameWords[at]! | 0) === a &&

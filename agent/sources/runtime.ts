@@ -90,8 +90,9 @@ class ObjectSource<N extends SourceName> implements RunningSource {
   update(given: SourceSettings): void {
     if (this.stopping !== undefined) return;
     const settings = resolveSettings(this.plan.settingSpecs, given, this.settings);
-    writeSettings(this.ladder.object, this.plan, settings);
+    // First what can be refused, so that a change is made whole or not at all.
     this.plan.applied?.(this.ladder, settings);
+    writeSettings(this.ladder.object, this.plan, settings);
     this.settings = settings;
   }
 
