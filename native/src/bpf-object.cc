@@ -121,6 +121,7 @@ Napi::Value BpfObject::SetAttachTarget(const Napi::CallbackInfo &info) {
     if (!program)
         return info.Env().Undefined();
     LibbpfLog log;
+    has_attach_target_ = true;
     if (int error = bpf_program__set_attach_target(program, 0, function->c_str())) {
         std::string detail =
             error == -ESRCH || error == -ENOENT ? "the kernel's BTF has no function " + *function : log.LastWarning();
@@ -318,6 +319,21 @@ void BpfObject::OnClose(std::function<void()> action) {
     on_close_.push_back(std::move(action));
 }
 
+// Looking for an attach target reads the kernel's BTF, 6 MB. libbpf before 1.4 frees it only at the end of a load, so
+// an object that is closed before that loads nothing first: no program and no map.
+void BpfObject::ReleaseKernelTypes() {
+    LibbpfLog log;
+    bpf_program *program = nullptr;
+    bpf_map *map = nullptr;
+    bpf_object__for_each_program(program, object_) {
+        bpf_program__set_autoload(program, false);
+    }
+    bpf_object__for_each_map(map, object_) {
+        bpf_map__set_autocreate(map, false);
+    }
+    bpf_object__load(object_);
+}
+
 void BpfObject::CloseNow() {
     // Programs stop first, then their records are let go, then the maps.
     DetachTogether(links_);
@@ -326,6 +342,8 @@ void BpfObject::CloseNow() {
     on_close_.clear();
     for (const auto &action : actions)
         action();
+    if (state_ == State::opened && has_attach_target_)
+        ReleaseKernelTypes();
     if (object_)
         bpf_object__close(object_);
     object_ = nullptr;

@@ -38,6 +38,7 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
     static BpfObject *From(Napi::Env env, Napi::Value value);
 
   private:
+    void ReleaseKernelTypes();
     enum class State { opened, loaded, closed };
 
     Napi::Value Programs(const Napi::CallbackInfo &info);
@@ -70,6 +71,7 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
     std::vector<std::shared_ptr<LinkState>> links_;
     std::vector<std::string> reused_maps_;
     std::vector<std::function<void()>> on_close_;
+    bool has_attach_target_ = false;
     bool is_held_ = false; // JS cannot collect a loaded object
 };
 

@@ -6,16 +6,18 @@
 #include <mutex>
 #include <thread>
 
+#include "thread.h"
+
 namespace hotspan {
 
 using Clock = std::chrono::steady_clock;
 
 // A source that is started again within this time finds its tracepoints still counted, and does not wait for a close
 // that holds the kernel's event lock.
-static constexpr std::chrono::milliseconds kDelay{300};
+static constexpr std::chrono::milliseconds close_delay{300};
 
 // Descriptors are few; more events than this are closed without delay.
-static constexpr size_t kMaxWaiting = 256;
+static constexpr size_t max_waiting = 256;
 
 struct WaitingEvent {
     Fd event;
@@ -39,7 +41,7 @@ static void Run() {
     std::unique_lock<std::mutex> lock(closer.mutex);
     while (!closer.waiting.empty()) {
         Clock::time_point due = closer.waiting.front().due;
-        if (closer.waiting.size() <= kMaxWaiting && due > Clock::now()) {
+        if (closer.waiting.size() <= max_waiting && due > Clock::now()) {
             lock.unlock();
             std::this_thread::sleep_until(due);
             lock.lock();
@@ -57,11 +59,15 @@ static void Run() {
 void CloseEventLater(Fd event) {
     Closer &closer = TheCloser();
     std::lock_guard<std::mutex> lock(closer.mutex);
-    closer.waiting.push_back({std::move(event), Clock::now() + kDelay});
+    closer.waiting.push_back({std::move(event), Clock::now() + close_delay});
     if (closer.is_running)
         return;
-    closer.is_running = true;
-    std::thread(Run).detach();
+    Thread thread;
+    closer.is_running = thread.Start("hotspan-closer", Run) == 0;
+    thread.Detach();
+    // Without a thread the caller waits for the kernel itself.
+    if (!closer.is_running)
+        closer.waiting.clear();
 }
 
 } // namespace hotspan

@@ -5,16 +5,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <thread>
 
 #include "error.h"
 #include "event-closer.h"
 #include "instance.h"
+#include "thread.h"
 
 namespace hotspan {
 
 // Closing hundreds of links at once needs no more threads than this to share the kernel's grace periods.
-static constexpr size_t kMaxThreads = 64;
+static constexpr size_t max_threads = 64;
 
 static void DestroyTogether(const std::vector<bpf_link *> &links) {
     std::atomic<size_t> next{0};
@@ -22,12 +22,15 @@ static void DestroyTogether(const std::vector<bpf_link *> &links) {
         for (size_t i = next++; i < links.size(); i = next++)
             bpf_link__destroy(links[i]);
     };
-    std::vector<std::thread> threads;
-    for (size_t i = 1; i < std::min(links.size(), kMaxThreads); i++)
-        threads.emplace_back(destroy);
+    std::vector<Thread> threads;
+    for (size_t i = 1; i < std::min(links.size(), max_threads); i++) {
+        // With fewer threads than wished for it takes longer, no more.
+        if (threads.emplace_back().Start("hotspan-detach", destroy) != 0)
+            break;
+    }
     destroy();
-    for (std::thread &thread : threads)
-        thread.join();
+    for (Thread &thread : threads)
+        thread.Join();
 }
 
 void DetachTogether(const std::vector<std::shared_ptr<LinkState>> &states) {
@@ -55,15 +58,16 @@ Napi::Function Link::Define(Napi::Env env) {
 }
 
 Napi::Value Link::Wrap(Napi::Env env, std::shared_ptr<LinkState> state) {
-    Napi::Object object =
-        Instance::Of(env)->link_class.New({Napi::External<std::shared_ptr<LinkState>>::New(env, &state)});
-    return object;
+    // Through the instance and not as an argument: an External that is not collected before its thread ends is leaked
+    // by Node.
+    Instance *instance = Instance::Of(env);
+    instance->new_link = std::move(state);
+    return instance->link_class.New({});
 }
 
 Link::Link(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Link>(info) {
     // The addon makes links; the constructor is reachable from JS through an instance, where it makes an empty one.
-    if (info[0].IsExternal())
-        state_ = *info[0].As<Napi::External<std::shared_ptr<LinkState>>>().Data();
+    state_ = std::move(Instance::Of(info.Env())->new_link);
 }
 
 Napi::Value Link::Detach(const Napi::CallbackInfo &info) {

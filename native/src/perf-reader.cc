@@ -55,6 +55,13 @@ PerfReader::PerfReader(const Napi::CallbackInfo &info) : Napi::ObjectWrap<PerfRe
         delivery.release();
         return true;
     });
+    if (int error = core_->Start()) {
+        napi_release_threadsafe_function(channel_->function, napi_tsfn_abort);
+        channel_->reader = nullptr;
+        channel_ = nullptr;
+        Throw(env, {"create", "perf reader", -error, "the system gives no further thread", ""});
+        return;
+    }
     is_open_ = true;
     // Hooks run in reverse order: this one, added after the thread-safe function's own, ends the thread while that
     // still stands.

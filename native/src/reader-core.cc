@@ -4,8 +4,6 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -54,13 +52,10 @@ ReaderCore::ReaderCore(const ReaderOptions &options, std::function<bool(std::uni
     : options_(options), post_(std::move(post)) {
     for (auto &batch : batches_)
         batch = std::make_unique<Batch>(options_);
-    // Signals are the main thread's: block them all for the new thread, which inherits the mask.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { Run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    pthread_setname_np(thread_.native_handle(), "hotspan-reader");
+}
+
+int ReaderCore::Start() {
+    return -thread_.Start("hotspan-reader", [this] { Run(); });
 }
 
 ReaderCore::~ReaderCore() {
@@ -155,8 +150,7 @@ void ReaderCore::Stop() {
         is_stopping_ = true;
         wake_.notify_all();
     }
-    if (thread_.joinable())
-        thread_.join();
+    thread_.Join();
     for (const auto &source : active_) {
         if (source->map_fd)
             Disconnect(*source);

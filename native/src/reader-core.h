@@ -9,11 +9,11 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fd.h"
 #include "perf-ring.h"
+#include "thread.h"
 
 namespace hotspan {
 
@@ -65,6 +65,9 @@ class ReaderCore {
     // thread.
     ReaderCore(const ReaderOptions &options, std::function<bool(std::unique_ptr<Delivery>)> post);
     ~ReaderCore();
+
+    // Starts the thread. Returns 0 or a negative errno.
+    int Start();
 
     // The following are called on the JS thread.
     int Add(uint16_t source, int map_fd, size_t pages, std::string &detail);
@@ -127,7 +130,7 @@ class ReaderCore {
     uint64_t last_time_ns_ = 0;
     uint64_t horizon_ns_ = 0;
 
-    std::thread thread_;
+    Thread thread_;
 };
 
 } // namespace hotspan

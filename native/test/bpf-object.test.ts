@@ -2,13 +2,23 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadAddon } from '../../agent/bpf/addon.ts';
 import { BpfError } from '../../agent/bpf/errors.ts';
 import type { AttachSpec, NativeObject } from '../../agent/bpf/native.ts';
-import { buildProbe, buildTarget, counters, loadProbe, makeEvents, probePath, root, sumOfCpus } from './probe.ts';
+import {
+  buildProbe,
+  buildTarget,
+  counters,
+  loadProbe,
+  makeEvents,
+  probePath,
+  root,
+  sumOfCpus,
+  toolEnvironment,
+} from './probe.ts';
 
 const addon = loadAddon();
 const features = addon.probeFeatures();
@@ -66,7 +76,7 @@ describe('opening and loading', () => {
       [['open', '/nonexistent.o', 2, 'ENOENT']],
     );
     assert.equal(refusal(() => addon.openObject('/etc/passwd')).code, 'ELIBBPF');
-    const lying = Buffer.from(execFileSync('cat', [probePath]));
+    const lying = readFileSync(probePath);
     // e_shoff: section headers far behind the end of the file.
     lying.writeBigUInt64LE(1n << 40n, 40);
     const path = `${root}.build/test/lying.bpf.o`;
@@ -155,9 +165,9 @@ describe('attaching', () => {
         object.attach('probe_uprobe', { ...at, isReturn: false }),
         object.attach('probe_uretprobe', { ...at, isReturn: true }),
       ];
-      assert.equal(execFileSync(target.path, ['1003'], { encoding: 'utf8' }), '1003\n');
+      assert.equal(execFileSync(target.path, ['1003'], { encoding: 'utf8', env: toolEnvironment() }), '1003\n');
       for (const link of links) link.detach();
-      execFileSync(target.path, ['5']);
+      execFileSync(target.path, ['5'], { env: toolEnvironment() });
       assert.equal(sumOfCpus(object, 'probe_counts', counters.uprobe), 1003);
       assert.equal(sumOfCpus(object, 'probe_counts', counters.uretprobe), 1003);
     }));

@@ -93,8 +93,8 @@ describe('nothing is left', () => {
       // The first worker brings threads and descriptors that Node keeps.
       if (round === 0) Object.assign(count, { descriptors: openDescriptors(), threads: threads() });
     }
-    assert.equal(await settle(openDescriptors, count.descriptors), count.descriptors);
-    assert.equal(await settle(threads, count.threads), count.threads);
+    assert.ok((await settle(openDescriptors, count.descriptors)) <= count.descriptors);
+    assert.ok((await settle(threads, count.threads)) <= count.threads);
   });
 
   it('after a process ends without closing anything, by itself or by kill -9', async () => {

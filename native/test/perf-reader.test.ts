@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { loadAddon } from '../../agent/bpf/addon.ts';
 import type { NativeObject, NativePerfReader, PerfBatch, PerfReaderOptions } from '../../agent/bpf/native.ts';
 import type { EmitterTask } from './emitter-worker.ts';
-import { buildProbe, drops, loadProbe, makeEvents, root, sumOfCpus } from './probe.ts';
+import { buildProbe, drops, loadProbe, makeEvents, root, sumOfCpus, toolEnvironment } from './probe.ts';
 
 const addon = loadAddon();
 const usual: PerfReaderOptions = { intervalMs: 10, maxRecords: 512, maxBytes: 1 << 20 };
@@ -145,7 +145,7 @@ describe('reading perf buffers', () => {
   it('counts every record that did not fit into a buffer of one page', () =>
     withReader({ pages: 1 }, async ({ object, reader, received }) => {
       // On one CPU: before Linux 6.0 the last loss of a CPU is told with its next record.
-      execFileSync('taskset', ['-p', '-c', '0', String(process.pid)]);
+      execFileSync('taskset', ['-p', '-c', '0', String(process.pid)], { env: toolEnvironment() });
       makeEvents(5000);
       await reader.flush();
       makeEvents(1);

@@ -21,11 +21,17 @@ export const counters = { raw: 0, btf: 1, tracepoint: 2, perf: 3, uprobe: 4, ure
 /** Index into probe_drops: enum drop_reason of bpf/lib/event.h. */
 export const drops = { seen: 0, emitted: 1, bufferFull: 4 } as const;
 
+/** For programs that are no Node: without the sanitizers' runtime, which would report what is not ours. */
+export function toolEnvironment(): NodeJS.ProcessEnv {
+  const { LD_PRELOAD: _, ...environment } = process.env;
+  return environment;
+}
+
 /** Compiles to a name of its own and then renames: test files run at the same time. */
 function compile(command: string, output: string, options: readonly string[]): void {
   mkdirSync(buildDir, { recursive: true });
   const temporary = `${output}.${process.pid}`;
-  execFileSync(command, [...options, '-o', temporary], { stdio: ['ignore', 'inherit', 'inherit'] });
+  execFileSync(command, [...options, '-o', temporary], { stdio: ['ignore', 'inherit', 'inherit'], env: toolEnvironment() });
   renameSync(temporary, output);
 }
 
@@ -55,7 +61,7 @@ export function buildProbe(): void {
 /** The program whose function probed_work is called as often as its argument says, and the file offset of that function. */
 export function buildTarget(): { path: string; offset: number } {
   compile('gcc', targetPath, ['-O1', `${root}native/test/target.c`]);
-  const symbols = execFileSync('nm', [targetPath], { encoding: 'utf8' });
+  const symbols = execFileSync('nm', [targetPath], { encoding: 'utf8', env: toolEnvironment() });
   const address = /^([0-9a-f]+) T probed_work$/m.exec(symbols)?.[1];
   if (!address) throw new Error('nm does not list probed_work');
   // The linker places .text at the same address and offset in position-independent executables.
@@ -121,7 +127,9 @@ export function heldIds(pid: number | 'self' | undefined = 'self'): { programs: 
 }
 
 function existingIds(kind: 'prog' | 'map'): Set<number> {
-  const list = JSON.parse(execFileSync('bpftool', ['-j', kind, 'show'], { encoding: 'utf8' })) as { id: number }[];
+  const list = JSON.parse(execFileSync('bpftool', ['-j', kind, 'show'], { encoding: 'utf8', env: toolEnvironment() })) as {
+    id: number;
+  }[];
   return new Set(list.map(item => item.id));
 }
 
