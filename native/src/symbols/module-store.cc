@@ -68,9 +68,8 @@ std::shared_ptr<Module> ModuleStore::ofMapping(int pid, const Mapping &mapping, 
         return nullptr;
     }
     FileSighting sighting{pid, mapping.start, mapping.end, mapping.inode, path};
-    std::optional<OpenedFile> opened = openMappedFile(sighting);
-    bool isDeleted = !opened || opened->isDeleted;
-    std::shared_ptr<ObjectFile> file = opened ? fileOf(std::move(*opened), sighting) : nullptr;
+    bool isDeleted = true;
+    std::shared_ptr<ObjectFile> file = fileOf(sighting, isDeleted);
     // A memfd may hold a library or be a JIT compiler's memory.
     if (path.starts_with("/memfd:") && (!file || !file->elf)) {
         return nullptr;
@@ -93,11 +92,25 @@ std::shared_ptr<Module> ModuleStore::ofMapping(int pid, const Mapping &mapping, 
     return module;
 }
 
-std::shared_ptr<ObjectFile> ModuleStore::fileOf(OpenedFile opened, const FileSighting &sighting) {
-    if (auto known = files_.find(opened.key); known != files_.end()) {
-        known->second->sighting = sighting;
-        return known->second;
+std::shared_ptr<ObjectFile> ModuleStore::fileOf(const FileSighting &sighting, bool &isDeleted) {
+    // Most files are known from other processes: a look without opening them is a quarter of the work.
+    if (std::optional<FileStatus> status = statMappedFile(sighting)) {
+        if (auto known = files_.find(status->key); known != files_.end()) {
+            known->second->sighting = sighting;
+            isDeleted = status->isDeleted;
+            return known->second;
+        }
     }
+    std::optional<OpenedFile> opened = openMappedFile(sighting);
+    if (!opened) {
+        return nullptr;
+    }
+    isDeleted = opened->isDeleted;
+    auto known = files_.find(opened->key);
+    return known != files_.end() ? known->second : addFile(std::move(*opened), sighting);
+}
+
+std::shared_ptr<ObjectFile> ModuleStore::addFile(OpenedFile opened, const FileSighting &sighting) {
     auto file = std::make_shared<ObjectFile>();
     file->key = opened.key;
     file->elf = ElfFile::read(ByteSource::ofFile(opened.fd.get()));

@@ -39,7 +39,6 @@ class ModuleStore {
     /** A new module each time. */
     std::shared_ptr<Module> add(ModuleType type, std::shared_ptr<JitCode> jit = nullptr);
     std::shared_ptr<Module> find(uint32_t id) const;
-    std::shared_ptr<ObjectFile> fileOf(OpenedFile opened, const FileSighting &sighting);
 
     /** A symbol table was loaded or used: it is the last to go. */
     void touch(ObjectFile &file) { file.lastUse = ++uses_; }
@@ -58,6 +57,8 @@ class ModuleStore {
             return key.inode * 0x9e3779b97f4a7c15ULL ^ key.device ^ key.mtimeNs * 31 ^ key.sizeBytes;
         }
     };
+    std::shared_ptr<ObjectFile> fileOf(const FileSighting &sighting, bool &isDeleted);
+    std::shared_ptr<ObjectFile> addFile(OpenedFile opened, const FileSighting &sighting);
     void makeRoom();
     void closeOldestDescriptor();
 

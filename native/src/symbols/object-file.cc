@@ -1,6 +1,7 @@
 /** Opening of other processes' files. */
 #include "object-file.h"
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -12,6 +13,20 @@
 
 namespace hotspan::symbols {
 namespace {
+
+FileStatus statusOf(const struct stat &status) {
+    return {
+        {status.st_dev, status.st_ino, static_cast<uint64_t>(status.st_size),
+         static_cast<uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(status.st_mtim.tv_nsec)},
+        status.st_nlink == 0};
+}
+
+std::array<char, 96> mapFilesPath(const FileSighting &sighting) {
+    std::array<char, 96> path;
+    snprintf(path.data(), path.size(), "/proc/%d/map_files/%lx-%lx", sighting.pid,
+             static_cast<unsigned long>(sighting.start), static_cast<unsigned long>(sighting.end));
+    return path;
+}
 
 /**
  * Turns an O_PATH descriptor into one to read. O_NONBLOCK: a file with a lease gives EWOULDBLOCK instead of making us
@@ -29,10 +44,9 @@ std::optional<OpenedFile> reopen(UniqueFd location) {
     if (!file.fd) {
         return std::nullopt;
     }
-    file.key = {status.st_dev, status.st_ino, static_cast<uint64_t>(status.st_size),
-                static_cast<uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 +
-                    static_cast<uint64_t>(status.st_mtim.tv_nsec)};
-    file.isDeleted = status.st_nlink == 0;
+    FileStatus found = statusOf(status);
+    file.key = found.key;
+    file.isDeleted = found.isDeleted;
     return file;
 }
 
@@ -59,11 +73,16 @@ UniqueFd openInRootOf(int pid, const std::string &path) {
     return UniqueFd();
 }
 
+std::optional<FileStatus> statMappedFile(const FileSighting &sighting) {
+    struct stat status {};
+    if (stat(mapFilesPath(sighting).data(), &status) != 0 || !S_ISREG(status.st_mode)) {
+        return std::nullopt;
+    }
+    return statusOf(status);
+}
+
 std::optional<OpenedFile> openMappedFile(const FileSighting &sighting) {
-    char path[96];
-    snprintf(path, sizeof path, "/proc/%d/map_files/%lx-%lx", sighting.pid, static_cast<unsigned long>(sighting.start),
-             static_cast<unsigned long>(sighting.end));
-    if (std::optional<OpenedFile> file = reopen(UniqueFd(open(path, O_PATH | O_CLOEXEC)))) {
+    if (std::optional<OpenedFile> file = reopen(UniqueFd(open(mapFilesPath(sighting).data(), O_PATH | O_CLOEXEC)))) {
         return file;
     }
     // map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. Behind the path there may be another file by now: the

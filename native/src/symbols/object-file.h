@@ -35,11 +35,19 @@ struct FileSighting {
     std::string path;
 };
 
+struct FileStatus {
+    FileKey key;
+    bool isDeleted = false;
+};
+
 struct OpenedFile {
     UniqueFd fd;
     FileKey key;
     bool isDeleted = false;
 };
+
+/** What file is behind a mapping, without opening it; nothing where that cannot be told or it is no regular file. */
+std::optional<FileStatus> statMappedFile(const FileSighting &sighting);
 
 /**
  * Opens the file behind a mapping: by /proc/PID/map_files, which is the mapped file itself even if deleted or replaced,

@@ -1,6 +1,7 @@
 // The symbolizer's core under the sanitizers: bounds, orders that do not occur in a peaceful life, and inputs that lie.
 // Arguments: ELF files to mutate. Prints one line a part; ends with 1 at the first check that fails.
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -481,6 +482,48 @@ void testEngine() {
     printf("engine: ok in %.1f s\n", static_cast<double>(monotonicNs() - begin) / 1e9);
 }
 
+/** A child with tens of thousands of executable mappings, in which nothing is ever found. */
+void testManyMappings() {
+    int ready[2];
+    CHECK(pipe(ready) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), pages = 60'000;
+        auto *memory = static_cast<char *>(
+            mmap(nullptr, pages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        for (size_t i = 0; memory != MAP_FAILED && i < pages; i += 2) {
+            mprotect(memory + i * page, page, PROT_READ | PROT_EXEC);
+        }
+        CHECK(write(ready[1], "x", 1) == 1);
+        pause();
+        _exit(0);
+    }
+    char byte;
+    CHECK(read(ready[0], &byte, 1) == 1);
+    SymbolEngine engine(32U << 20);
+    uint64_t begin = monotonicNs(), calls = 0;
+    rusage before{}, after{};
+    getrusage(RUSAGE_SELF, &before);
+    while (monotonicNs() - begin < 2 * nsPerS) {
+        uint64_t nowhere = 8 * ++calls;
+        uint32_t id = 0;
+        engine.locate(pid, {&nowhere, 1}, false, &id);
+        usleep(100);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    MemoryUse use = engine.memory();
+    CHECK(use.bytes < 16U << 20);
+    long usedUs =
+        (after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1'000'000L +
+        after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec - before.ru_stime.tv_usec;
+    // Reading them once takes tens of milliseconds, so a reader that does so at every miss would do nothing else.
+    CHECK(usedUs < 1'000'000);
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    printf("many mappings: ok, %ld ms of CPU time for %lu misses in 2 s\n", usedUs / 1000,
+           static_cast<unsigned long>(calls));
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -494,6 +537,7 @@ int main(int argc, char **argv) {
     testDemangle();
     testSharedNames();
     testEngine();
+    testManyMappings();
     for (int i = 1; i < argc; i++) {
         testElf(argv[i]);
     }
