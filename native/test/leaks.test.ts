@@ -57,7 +57,8 @@ function hold(task: EmitterTask): Worker {
 describe('nothing is left', () => {
   it(`after ${rounds} times open, load, attach, close`, async () => {
     oneRound(0);
-    await new Promise(resolve => setTimeout(resolve, 50));
+    // Events of tracepoints are closed up to half a second after they are detached.
+    await new Promise(resolve => setTimeout(resolve, 1000));
     const before = { descriptors: openDescriptors(), threads: threads() };
     const held = { programs: [] as number[], maps: [] as number[] };
     for (let round = 0; round < rounds; round++) {
