@@ -69,7 +69,9 @@ describe('Node', () => {
   });
 
   test('in a container, whose pids and files are its own', async t => {
-    const script = `mount -t tmpfs none /tmp && mount -t proc proc /proc && exec ${process.execPath} --perf-basic-prof ${join(sourceDir, 'hot.js')}`;
+    // The tree may lie under /tmp itself, so it is reached by another name.
+    const program = `/mnt${process.execPath} --perf-basic-prof /mnt${join(sourceDir, 'hot.js')}`;
+    const script = `mount --rbind / /mnt && mount -t tmpfs none /tmp && mount -t proc proc /proc && exec ${program}`;
     try {
       execFileSync('unshare', ['--pid', '--fork', '--mount', 'true'], { stdio: 'ignore' });
     } catch {
