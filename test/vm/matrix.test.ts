@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { before, describe, test } from 'node:test';
+import { kits } from '../../agent/sources/index.ts';
 import { projectDir } from '../../scripts/lib/bpf.ts';
 import { filesUnder } from '../../scripts/lib/steps.ts';
 import { KERNEL_NAMES, type KernelName } from '../../scripts/vm/kernels.ts';
@@ -20,10 +21,14 @@ const VM_TIMEOUT_MS = 8 * 60_000;
 /** The only reasons for which a test may be left out, and on which kernels. Each says what the kernel really lacks. */
 const EXPECTED_SKIPS: readonly { readonly reason: RegExp; readonly kernels: readonly KernelName[] }[] = [];
 
-/** What runs in the VMs: all that loads into a kernel or reads from it. The addon's other tests of symbols judge files. */
-const liveTests = [...filesUnder('test/live'), ...filesUnder('native/test')].filter(path =>
-  /^(test\/live\/.+|native\/test\/([^/]+|symbols\/kernel-[^/]+))\.test\.ts$/.test(path),
-);
+/**
+ * What runs in the VMs: the live test of every source, and the addon's tests of what it asks of the kernel. Tests of the whole agent
+ * judge the agent, the addon's other ones its own memory; under emulation they would only take minutes.
+ */
+const liveTests = [...filesUnder('test/live'), ...filesUnder('native/test')].filter(path => {
+  const source = /^test\/live\/(\w+)\.test\.ts$/.exec(path)?.[1] ?? '';
+  return source in kits || /^native\/test\/(bpf-object|perf-reader|symbols\/kernel-.*)\.test\.ts$/.test(path);
+});
 
 interface VmReport {
   readonly exitCode: number;
