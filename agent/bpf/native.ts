@@ -177,14 +177,21 @@ export interface KernelFeatures {
 export type FrameKind = 'kernel' | 'native' | 'go' | 'v8js' | 'jvm' | 'cpython' | 'rust' | 'unresolved';
 
 export interface FrameLine {
-  /** Demangled. Without a symbol: "module+0x1234" for the module's file name, "[unknown]+0x..." where there is no module. */
+  /**
+   * Demangled. Without a symbol: "module+0x1234" for the module's file name. Where there is no module "[unknown]+0x..." for a leaf, and
+   * "[unknown]" for all callers alike, which are numbers that a broken frame pointer led to.
+   */
   name: string;
   /** Source file and line; '' and 0 where not known. */
   file: string;
   line: number;
 }
 
-/** One code location. Equal locations have equal ids as long as the symbolizer lives. */
+/**
+ * One code location. An id never comes to mean another location, and equal locations have equal ids, with two exceptions: code that
+ * took the place of other code (JIT functions, kernel modules, BPF programs) gets new ids, noticed once a second; and when millions of
+ * locations are held the oldest are forgotten, and get new ids when they are seen again.
+ */
 export interface FrameInfo {
   id: number;
   kind: FrameKind;
@@ -205,7 +212,7 @@ export interface NativeSymbolizer {
   /**
    * Locations of `count` return addresses (u64 little endian, leaf first) of a process, as ids. Synchronous and cheap: a process's
    * mappings are read once and again when an address falls outside them. `isKernel` for kernel addresses (pid is not used).
-   * The leaf is looked up as it is, callers at address - 1.
+   * The leaf is looked up as it is, callers at address - 1. Id 0 stands for what could not be told apart any more, after 2^32 locations.
    */
   locate(pid: number, addresses: Uint8Array, isKernel: boolean): Uint32Array;
   /** Names for ids, on the symbolizer's own thread. */

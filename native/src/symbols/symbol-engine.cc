@@ -139,7 +139,10 @@ void SymbolEngine::locate(int pid, std::span<const uint64_t> addresses, bool isK
             mapping = process->maps.find(address);
         }
         if (mapping == nullptr) {
-            ids[i] = locations_.intern(ModuleStore::unknown, address);
+            // A leaf comes from a register and is true. A caller outside of all code was read from a stack by a frame
+            // pointer that was none: any number may stand there, and each a location of its own would fill every table
+            // with noise.
+            ids[i] = locations_.intern(ModuleStore::unknown, i == 0 ? address : 0);
             continue;
         }
         const Process::Resolved &resolved =
@@ -204,6 +207,11 @@ void SymbolEngine::describeModule(std::span<const Wanted> wanted, std::vector<Fr
         }
         return;
     case ModuleType::unknown:
+        for (const Wanted &one : wanted) {
+            if (one.location.address == 0) {
+                frames[one.index].lines[0].name = "[unknown]";
+            }
+        }
         return;
     }
 }

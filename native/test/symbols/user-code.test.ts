@@ -200,6 +200,11 @@ describe('files that are hard to reach', () => {
     assert.equal(frames[0]?.lines[0]?.name, '[unknown]+0x1234');
     assert.equal(frames[0]?.kind, 'unresolved');
     assert.equal(symbolizer.executableBuildId(0x3ffffff), '');
+    // What a broken frame pointer led to is one location, however many numbers there were.
+    const ids = symbolizer.locate(process.pid, packed([0x1234n, 1n, 0x646e617473005444n, 0x1234n]), false);
+    assert.deepEqual([...new Set(ids.slice(1))].length, 1);
+    const [, caller] = await symbolizer.describe(ids);
+    assert.deepEqual(caller?.lines, [{ name: '[unknown]', file: '', line: 0 }]);
   });
 
   test('a process with a root of its own', async () => {
