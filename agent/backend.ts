@@ -21,6 +21,8 @@ export interface BackendParts {
   readonly databasePath: string;
   readonly pipeline: Remote<PipelineApi>;
   readonly query: QueryClient;
+  /** Size of the store above which the oldest goes; may change while the agent runs. */
+  readonly limitBytes: () => number;
   /** States of the exporters; empty where nothing is exported. */
   readonly exporters: () => Promise<ExporterState[]>;
 }
@@ -106,7 +108,7 @@ export class AgentBackend implements Backend {
 
   private compose(pipeline: PipelineStatus, exporters: ExporterState[], cost: OwnCost): StatusResponse {
     const nowMs = Date.now();
-    const { config, databasePath } = this.parts;
+    const { databasePath, limitBytes } = this.parts;
     return {
       version,
       host: hostname(),
@@ -124,7 +126,7 @@ export class AgentBackend implements Backend {
       store: {
         path: databasePath,
         bytes: pipeline.storeBytes,
-        limitBytes: config.retentionBytes,
+        limitBytes: limitBytes(),
         oldestMs: this.oldestMs,
         growthBytesPerHour: this.growth(nowMs, pipeline.storeBytes),
         state: pipeline.storeMessage === '' ? 'ok' : 'full',

@@ -4,15 +4,17 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { AgentBackend } from './backend.ts';
-import { type Config, reloadConfig } from './config/index.ts';
+import { type Config, ConfigError, reloadConfig, watchConfigFile } from './config/index.ts';
 import { Exporting } from './exporting.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { connect, type Remote } from './lib/rpc.ts';
 import { objectDir, uiDir } from './paths.ts';
 import type { PipelineApi, PipelineNotice, PipelineWorkerData } from './pipeline-protocol.ts';
+import { applyReload } from './reload.ts';
 import { type RunningServer, type ServerOptions, startServer } from './server/server.ts';
 import { QueryClient } from './store/query-client.ts';
 import { version } from './version.ts';
+import { welcome } from './welcome.ts';
 
 const metricIntervalMs = 10_000;
 const statusIntervalMs = 1000;
@@ -38,11 +40,18 @@ class Agent {
   private readonly databasePath: string;
   private worker: Worker | undefined;
   private pipeline: Remote<PipelineApi> | undefined;
+  /** What its thread died of. */
+  private pipelineFailure: Error | undefined;
   private query: QueryClient | undefined;
   private exporting: Exporting | undefined;
   private server: RunningServer | undefined;
   private backend: AgentBackend | undefined;
   private readonly timers: NodeJS.Timeout[] = [];
+  private configWatch: { close(): void } | undefined;
+  private starting: Promise<void> | undefined;
+  private stopping: Promise<readonly string[]> | undefined;
+  /** The end of the last reload: the next one waits for it. */
+  private reloaded: Promise<void> = Promise.resolve();
   private onPipelineEnd: () => void = () => {};
 
   constructor(config: Config, log: Log) {
@@ -51,7 +60,12 @@ class Agent {
     this.databasePath = join(config.dataDir, 'hotspan.db');
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.starting = this.build();
+    return this.starting;
+  }
+
+  private async build(): Promise<void> {
     const { config, log } = this;
     for (const warning of config.warnings) log.warning(warning);
     this.pipeline = this.startPipeline();
@@ -64,17 +78,35 @@ class Agent {
       databasePath: this.databasePath,
       pipeline: this.pipeline,
       query: this.query,
+      limitBytes: () => this.config.retentionBytes,
       exporters: () => this.exporting?.states() ?? Promise.resolve([]),
     });
     this.server = await startServer(this.serverOptions(), this.backend);
     await this.startSources();
     await this.backend.refresh();
+    // A signal came meanwhile, and stop() waits for this to end.
+    if (this.stopping !== undefined) return;
     this.timers.push(
       setInterval(() => this.background('status', this.backend?.refresh()), statusIntervalMs),
       setInterval(() => this.background('metrics export', this.sendMetrics()), metricIntervalMs),
     );
     this.worker?.once('exit', () => this.onPipelineEnd());
-    log.info('hotspan is running', { ui: this.server.url, store: this.databasePath });
+    this.configWatch = watchConfigFile(
+      config,
+      () => this.reload(),
+      error => log.warning(`${config.file} is not watched any more (${error.message}); after a change send SIGHUP`),
+    );
+    await this.announce(this.server.url);
+  }
+
+  /** People at a terminal get a block of their own, whatever the log's level is; who reads the log gets a line. */
+  private async announce(url: string): Promise<void> {
+    const { config, databasePath } = this;
+    const isTerminal = process.stdout.isTTY === true;
+    if (!isTerminal || process.stderr.isTTY !== true) this.log.info('hotspan is running', { ui: url, store: databasePath });
+    if (!isTerminal || this.pipeline === undefined) return;
+    const sources = await this.pipeline.sources();
+    process.stdout.write(welcome({ url, sources, hasToken: config.token !== '', databasePath }));
   }
 
   /** Resolves with the exit code once a signal has ended the agent. A second signal ends it at once. */
@@ -85,34 +117,45 @@ class Agent {
         if (isStopping) process.exit(128 + constants.signals[signal]);
         isStopping = true;
         this.log.info(`${signal}: storing what is in flight and detaching`);
-        this.stop().then(
-          () => resolve(0),
-          error => {
-            this.log.error(error instanceof Error ? error.message : String(error));
-            resolve(1);
-          },
-        );
+        this.stop().then(failures => {
+          for (const failure of failures) this.log.error(failure);
+          resolve(failures.length === 0 ? 0 : 1);
+        });
       };
       process.on('SIGTERM', stop);
       process.on('SIGINT', stop);
-      process.on('SIGHUP', () => this.background('reload', this.reload()));
+      process.on('SIGHUP', () => this.reload());
       this.onPipelineEnd = () => {
         if (isStopping) return;
         isStopping = true;
-        this.log.error('the pipeline has ended; the agent stops, and its next start goes on with the store as it is');
+        const why = this.pipelineFailure === undefined ? '' : ` (${this.pipelineFailure.message})`;
+        this.log.error(`the pipeline has ended${why}; the agent stops, and its next start goes on with the store as it is`);
         this.stop().finally(() => resolve(1));
       };
     });
   }
 
-  async stop(): Promise<void> {
+  /** Resolves with what could not be brought to an end, one sentence each. Never rejects. */
+  stop(): Promise<readonly string[]> {
+    this.stopping ??= this.takeDown();
+    return this.stopping;
+  }
+
+  private async takeDown(): Promise<readonly string[]> {
+    // A source that is being attached must be there to be detached. Whoever called start() hears how it failed.
+    await Promise.allSettled([this.starting]);
     for (const timer of this.timers) clearInterval(timer);
-    await this.server?.close();
-    // The pipeline first: what it still stores can then be exported.
-    if (this.pipeline !== undefined) await settled(this.pipeline.close());
-    await settled(this.exporting?.close());
-    await settled(this.query?.close());
+    this.configWatch?.close();
+    await this.reloaded;
+    // The pipeline before those who read: what it still stores can then be exported.
+    const parts = [this.server, this.pipeline, this.exporting, this.query];
+    const failures: string[] = [];
+    for (const part of parts) {
+      // One part's failure must not keep the others from being stopped.
+      await part?.close().catch((error: unknown) => failures.push(error instanceof Error ? error.message : String(error)));
+    }
     await this.worker?.terminate();
+    return failures;
   }
 
   private serverOptions(): ServerOptions {
@@ -140,14 +183,13 @@ class Agent {
     const data: PipelineWorkerData = config.bufferPages === 0 ? base : { ...base, bufferPages: config.bufferPages };
     const worker = new Worker(new URL('./pipeline-worker.ts', import.meta.url), { workerData: data, name: 'hotspan-pipeline' });
     this.worker = worker;
-    let failure: Error | undefined;
     worker.on('error', error => {
-      failure = error;
+      this.pipelineFailure = error;
     });
     worker.on('message', (message: Partial<PipelineNotice>) => {
       if (message.notice === 'warning') log.warning(message.message ?? '');
     });
-    return connect<PipelineApi>(worker, () => failure ?? new Error('the pipeline has ended'));
+    return connect<PipelineApi>(worker, () => this.pipelineFailure ?? new Error('the pipeline has ended'));
   }
 
   /** A source that cannot run here is off and says why; the agent goes on with the others. */
@@ -167,32 +209,32 @@ class Agent {
     await this.exporting.sendMetrics(await this.backend.snapshot());
   }
 
-  /** Takes over what can change without a restart and names what cannot. */
-  private async reload(): Promise<void> {
-    const { config, changes } = reloadConfig(this.config);
-    for (const change of changes) {
-      if (change.needsRestart) this.log.warning(`${change.name} changed; restart hotspan for it to be felt`);
-    }
-    for (const [name, source] of Object.entries(config.sources)) {
-      const before = this.config.sources[name];
-      if (before === undefined) continue;
-      if (source.isEnabled && !before.isEnabled) await this.pipeline?.startSource(name, source.settings);
-      else if (!source.isEnabled && before.isEnabled) await this.pipeline?.stopSource(name);
-      else if (JSON.stringify(source.settings) !== JSON.stringify(before.settings))
-        await this.pipeline?.updateSource(name, source.settings);
-    }
+  /** One after the other: a file may change again, and a signal come, before the last change has been taken over. */
+  private reload(): void {
+    this.reloaded = this.reloaded
+      .then(() => this.reloadOnce())
+      .catch(error => {
+        const problems: readonly string[] =
+          error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
+        for (const problem of problems) this.log.error(`not reloaded: ${problem}`);
+      });
+  }
+
+  private async reloadOnce(): Promise<void> {
+    if (this.pipeline === undefined || this.stopping !== undefined) return;
+    const before = this.config;
+    const { config, changes } = reloadConfig(before);
     this.config = config;
+    await applyReload({ log: this.log, pipeline: this.pipeline }, before, config, changes);
     this.log.info(
       changes.length === 0 ? 'reloaded; nothing changed' : `reloaded; changed: ${changes.map(change => change.name).join(', ')}`,
     );
   }
 
   private background(what: string, work: Promise<void> | undefined): void {
-    work?.catch(error => this.log.warning(`${what}: ${error instanceof Error ? error.message : String(error)}`));
+    work?.catch(error => {
+      // What was asked of parts that are being stopped has no answer any more.
+      if (this.stopping === undefined) this.log.warning(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    });
   }
-}
-
-/** At a stop one part's failure must not keep the others from being stopped; it was logged where it happened. */
-async function settled(work: Promise<unknown> | undefined): Promise<void> {
-  await Promise.allSettled([work]);
 }

@@ -23,6 +23,7 @@ export interface PipelineApi {
   totals(): PipelineTotals;
   completeTargets(text: string): TargetCompletion[];
   sync(): Promise<void>;
+  setRetention(limits: PipelineWorkerData['retention']): void;
   close(): Promise<void>;
 }
 

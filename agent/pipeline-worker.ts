@@ -40,6 +40,7 @@ function start(data: PipelineWorkerData): PipelineApi {
     totals: () => pipeline.totals(),
     completeTargets: text => completeTargets(pipeline, text),
     sync: () => pipeline.sync(),
+    setRetention: limits => store.setRetention(limits),
     close: () => pipeline.close(),
   };
 }

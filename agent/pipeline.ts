@@ -15,6 +15,7 @@ import { ProcessTable } from './process-table.ts';
 import { ProgramMeter } from './program-meter.ts';
 import type { SourceState } from './server/api.ts';
 import { defaultsOf, kits } from './sources/index.ts';
+import { resolveSettings } from './sources/settings.ts';
 import type { Sample, SourceSettings, Span } from './sources/source.ts';
 import { SpanIds } from './span-ids.ts';
 import type { OperationRow, SpanRow, StoreWriter } from './store/rows.ts';
@@ -77,7 +78,7 @@ export class Pipeline {
   }
 
   async startSource(name: SourceName, settings: SourceSettings): Promise<void> {
-    const merged = { ...defaultsOf(name), ...this.settings.get(name), ...settings };
+    const merged = this.merged(name, settings);
     try {
       await this.capture.start(name, merged);
       this.settings.set(name, merged);
@@ -95,9 +96,14 @@ export class Pipeline {
   }
 
   async updateSource(name: SourceName, settings: SourceSettings): Promise<void> {
-    const merged = { ...defaultsOf(name), ...this.settings.get(name), ...settings };
+    const merged = this.merged(name, settings);
     await this.capture.update(name, merged);
     this.settings.set(name, merged);
+  }
+
+  /** Throws a RangeError for what is no setting of the source, whether it runs or not. */
+  private merged(name: SourceName, settings: SourceSettings): SourceSettings {
+    return resolveSettings(kits[name].settings, settings, this.settings.get(name));
   }
 
   sourceStates(): SourceState[] {

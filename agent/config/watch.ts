@@ -1,6 +1,6 @@
 /** Notices changes of the configuration file. */
 
-import { watch } from 'node:fs';
+import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Config } from './config.ts';
 
@@ -15,17 +15,31 @@ export function watchConfigFile(config: Config, onChange: () => void, onFailure?
   if (config.file === '') return { close: () => {} };
   const name = basename(config.file);
   let timer: NodeJS.Timeout | undefined;
-  const watcher = watch(dirname(config.file), { persistent: false }, (_event, changed) => {
+  const watcher = tryWatch(dirname(config.file), onFailure, changed => {
     // A mounted Kubernetes volume changes its file by moving the link "..data" beside it.
     if (changed !== name && changed !== '..data') return;
     clearTimeout(timer);
     timer = setTimeout(onChange, settleMs);
   });
-  watcher.on('error', error => onFailure?.(error));
+  watcher?.on('error', error => onFailure?.(error));
   return {
     close: () => {
       clearTimeout(timer);
-      watcher.close();
+      watcher?.close();
     },
   };
+}
+
+/** A host may be out of watches (ENOSPC, EMFILE): that is told, and no reason not to run. */
+function tryWatch(
+  folder: string,
+  onFailure: ((error: Error) => void) | undefined,
+  onEvent: (changed: string | null) => void,
+): FSWatcher | undefined {
+  try {
+    return watch(folder, { persistent: false }, (_event, changed) => onEvent(changed));
+  } catch (error) {
+    onFailure?.(error as Error);
+    return undefined;
+  }
 }

@@ -30,3 +30,14 @@ test('elsewhere than on a terminal a line is one JSON object', () => {
     count: 3,
   });
 });
+
+test('the level can be changed while it runs', () => {
+  const lines: string[] = [];
+  const log = createLog({ level: 'error', format: 'text', write: line => lines.push(line), nowMs: () => 0 });
+  log.info('one');
+  log.setLevel('info');
+  log.info('two');
+  log.setLevel('warning');
+  log.info('three');
+  assert.deepEqual(lines, ['two\n']);
+});

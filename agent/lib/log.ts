@@ -12,6 +12,8 @@ export interface Log {
   info(text: string, fields?: LogFields): void;
   warning(text: string, fields?: LogFields): void;
   error(text: string, fields?: LogFields): void;
+  /** What comes below this level from now on is left out. */
+  setLevel(level: LogLevel): void;
 }
 
 export interface LogOptions {
@@ -35,7 +37,7 @@ export function createLog(options: LogOptions): Log {
   const isJson =
     options.format === 'json' || (options.format === 'auto' && !(options.isTerminal ?? process.stderr.isTTY === true));
   const nowMs = options.nowMs ?? Date.now;
-  const lowest = levels.indexOf(options.level);
+  let lowest = levels.indexOf(options.level);
   const recent = new Map<string, { atMs: number; left: number }>();
 
   const emit = (level: LogLevel, text: string, fields: LogFields = {}): void => {
@@ -56,6 +58,9 @@ export function createLog(options: LogOptions): Log {
     info: (text, fields) => emit('info', text, fields),
     warning: (text, fields) => emit('warning', text, fields),
     error: (text, fields) => emit('error', text, fields),
+    setLevel: level => {
+      lowest = levels.indexOf(level);
+    },
   };
 }
 
