@@ -18,11 +18,13 @@ interface FeatureMeaning {
   readonly remedy?: string;
 }
 
+export const btfSubject = 'BTF for programs';
+
 const meanings: Readonly<Record<FeatureName, FeatureMeaning>> = {
   btf: {
-    subject: 'BTF for programs',
+    subject: btfSubject,
     present: 'programs find the fields of this kernel',
-    absent: 'nothing can be observed',
+    absent: 'only CPU profiles can be taken',
     level: 'error',
     remedy: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
   },
@@ -136,6 +138,9 @@ export function hookReports(features: KernelFeatures): DoctorReport['sources'] {
 }
 
 function hookReport(hook: Hook, features: KernelFeatures): DoctorReport['sources'][number]['hooks'][number] {
+  // Only the program that samples CPUs reads no field of the kernel's.
+  const isBlind = !features.btf.isAvailable && hook.ways.some(way => way.name !== 'perf_event');
+  if (isBlind) return { observes: hook.observes, way: 'none', reason: 'the kernel has no BTF' };
   const best = hook.ways.find(way => featureOf(way, features).isAvailable);
   const reasons = refusedByFeatures(hook, features)
     // Ways after the best are not wanted; those before it are what a person would ask about.

@@ -1,7 +1,7 @@
 /** The doctor: what works on this host, what does not, why, and what to do about it. */
 
 import { type HostFacts, readHostFacts } from './doctor-facts.ts';
-import { featureFindings, hookReports } from './doctor-features.ts';
+import { btfSubject, featureFindings, hookReports } from './doctor-features.ts';
 import { missingCapabilities } from './lib/capabilities.ts';
 import { formatSize } from './lib/units.ts';
 import type { DoctorFinding, DoctorReport } from './server/api.ts';
@@ -23,7 +23,10 @@ export function diagnose(facts: HostFacts): DoctorReport {
       ...kernelFindings(facts),
       ...privilegeFindings(facts),
       ...settingFindings(facts),
-      ...('features' in probe ? featureFindings(probe.features) : [probeFailure(facts, probe.error)]),
+      ...('features' in probe
+        ? // A kernel without BTF is told once, above.
+          featureFindings(probe.features).filter(({ subject }) => facts.hasBtf || subject !== btfSubject)
+        : [probeFailure(facts, probe.error)]),
       ...placeFindings(facts),
     ],
     sources: 'features' in probe ? hookReports(probe.features) : [],
@@ -66,7 +69,7 @@ function kernelFindings({ kernel, architecture, hasBtf, node, isHostPidNamespace
       : finding(
           'BTF',
           'error',
-          'the kernel has no BTF, by which programs find its fields',
+          'the kernel has no BTF, by which programs find its fields: only CPU profiles can be taken',
           'use a kernel built with CONFIG_DEBUG_INFO_BTF, as all major distributions have',
         ),
     node.napi >= 10

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAddon } from './bpf/addon.ts';
+import { BpfError } from './bpf/errors.ts';
 import type { RecordOptions, RecordProgress } from './cli/contracts.ts';
 import { objectDir } from './paths.ts';
 import { Pipeline } from './pipeline.ts';
@@ -48,7 +49,7 @@ async function capture(
   });
   try {
     // Processes first: a sample's owner is then known when the sample comes.
-    await pipeline.startSource('exec', {});
+    await startProcesses(pipeline, warnings);
     await pipeline.startSource('cpu', { hz: options.frequencyHz });
     pipeline.begin();
     const fromMs = Date.now();
@@ -57,7 +58,17 @@ async function capture(
     return { fromMs: fromMs - 1000, toMs: Date.now() + 1000 };
   } finally {
     await pipeline.close();
-    if (warnings.length > 0) process.stderr.write(`${warnings.join('\n')}\n`);
+    for (const warning of warnings) process.stderr.write(`hotspan: ${warning}\n`);
+  }
+}
+
+/** Without source exec a process is looked up in /proc at its first sample, which is too late only for the shortest. */
+async function startProcesses(pipeline: Pipeline, warnings: string[]): Promise<void> {
+  try {
+    await pipeline.startSource('exec', {});
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    warnings.push(`short processes may be known by their command's name alone: ${error.message}`);
   }
 }
 

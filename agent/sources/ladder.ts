@@ -3,6 +3,7 @@
  * attach target) or by attach; each refusal is kept with its reason, so that people see what was chosen and why not better.
  */
 
+import { basename } from 'node:path';
 import { BpfError } from '../bpf/errors.ts';
 import type { Feature, KernelFeatures, NativeAddon, NativeLink, NativeObject } from '../bpf/native.ts';
 import type { AttachedHook, Hook, HookWay } from './source.ts';
@@ -52,8 +53,16 @@ export async function climb(native: NativeAddon, features: KernelFeatures, plan:
       }));
       return { object: attempt.object, hooks, ways, links: attempt.links };
     }
+    // Every further way would fail alike, and one cause tells more than the libraries' words on each.
+    if (!features.btf.isAvailable) throw withoutBtf(plan, features.btf);
     refused[attempt.hookIndex]!.push({ way: ways[attempt.hookIndex]!, reason: attempt.error.message });
   }
+}
+
+function withoutBtf({ objectPath }: LadderPlan, { reason }: Feature): BpfError {
+  const cause = reason.replace(/\.\s*$/, '');
+  const detail = `the kernel has no BTF, by which programs find its fields (${cause}); use a kernel built with CONFIG_DEBUG_INFO_BTF`;
+  return BpfError.of({ operation: 'load', object: basename(objectPath), errno: 0, code: '', detail });
 }
 
 /** The feature without which a way cannot work. */
