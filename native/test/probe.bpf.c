@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Programs and maps for the addon's own tests: one of each way to attach, a perf buffer whose records are numbered, and one of each
- * kind of map. Only one process, or one thread of it, is listened to, so that counts are exact on a busy machine. */
+/* Programs and maps for the addon's own tests: one of each way to attach, a perf buffer whose records are numbered, and
+ * one of each kind of map. Only one process, or one thread of it, is listened to, so that counts are exact on a busy
+ * machine. */
 #include "event.h"
 
 #include <bpf/bpf_tracing.h>
@@ -16,7 +17,8 @@ struct probe_event {
 const volatile __u32 target_pid = 0;
 /* 0: all threads of target_pid. */
 const volatile __u32 target_tid = 0;
-/* Bytes of a record; more than the struct has, so that buffers fill up fast. Of 8 bytes, to test the sizes of constants. */
+/* Bytes of a record; more than the struct has, so that buffers fill up fast. Of 8 bytes, to test the sizes of
+ * constants. */
 const volatile __u64 record_bytes = sizeof(struct probe_event);
 const volatile __u8 is_emitting = 1;
 
@@ -65,23 +67,20 @@ struct {
     __type(value, __u8[4096]);
 } probe_scratch SEC(".maps");
 
-static __always_inline int is_target(void)
-{
+static __always_inline int is_target(void) {
     __u64 pid_tgid = bpf_get_current_pid_tgid();
 
     return pid_tgid >> 32 == target_pid && (!target_tid || (__u32)pid_tgid == target_tid);
 }
 
-static __always_inline void count(__u32 which)
-{
+static __always_inline void count(__u32 which) {
     event_count *value = bpf_map_lookup_elem(&probe_counts, &which);
 
     if (value)
         *value += 1;
 }
 
-static __always_inline void emit(void *ctx)
-{
+static __always_inline void emit(void *ctx) {
     __u32 zero = 0;
     struct probe_event *event = bpf_map_lookup_elem(&probe_scratch, &zero);
     __u32 seen = DROP_SEEN;
@@ -100,8 +99,7 @@ static __always_inline void emit(void *ctx)
 #define SYS_GETPPID 110
 
 SEC("raw_tracepoint/sys_enter")
-int probe_raw(struct bpf_raw_tracepoint_args *ctx)
-{
+int probe_raw(struct bpf_raw_tracepoint_args *ctx) {
     if (is_target() && ctx->args[1] == SYS_GETPPID) {
         count(COUNT_RAW);
         bpf_get_stackid(ctx, &probe_stacks, 0);
@@ -111,60 +109,52 @@ int probe_raw(struct bpf_raw_tracepoint_args *ctx)
 }
 
 SEC("tp_btf/sys_enter")
-int BPF_PROG(probe_btf, void *regs, long id)
-{
+int BPF_PROG(probe_btf, void *regs, long id) {
     if (is_target() && id == SYS_GETPPID)
         count(COUNT_BTF);
     return 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_getppid")
-int probe_tracepoint(void *ctx)
-{
+int probe_tracepoint(void *ctx) {
     if (is_target())
         count(COUNT_TRACEPOINT);
     return 0;
 }
 
 SEC("perf_event")
-int probe_perf(void *ctx)
-{
+int probe_perf(void *ctx) {
     if (is_target())
         count(COUNT_PERF);
     return 0;
 }
 
 SEC("uprobe")
-int probe_uprobe(void *ctx)
-{
+int probe_uprobe(void *ctx) {
     /* By file and place, not by process: the programs that the tests start are new each time. */
     count(COUNT_UPROBE);
     return 0;
 }
 
 SEC("uretprobe")
-int probe_uretprobe(void *ctx)
-{
+int probe_uretprobe(void *ctx) {
     count(COUNT_URETPROBE);
     return 0;
 }
 
 SEC("kprobe")
-int probe_kprobe(void *ctx)
-{
+int probe_kprobe(void *ctx) {
     return 0;
 }
 
 SEC("fentry/vfs_read")
-int BPF_PROG(probe_fentry)
-{
+int BPF_PROG(probe_fentry) {
     return 0;
 }
 
 /* Refused by the verifier: reads where it may not. */
 SEC("raw_tracepoint/sys_exit")
-int probe_refused(void *ctx)
-{
+int probe_refused(void *ctx) {
     return *(volatile int *)0x10;
 }
 

@@ -3,14 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-__attribute__((noinline)) int probed_work(int number)
-{
+__attribute__((noinline)) int probed_work(int number) {
     __asm__ volatile("" : "+r"(number));
     return number + 1;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     int calls = argc > 1 ? atoi(argv[1]) : 0;
     int sum = 0;
 

@@ -7,14 +7,22 @@
 
 #define NOINLINE __attribute__((noinline))
 
-NOINLINE int exported_function(int x) { return x * 3 + 1; }
+NOINLINE int exported_function(int x) {
+    return x * 3 + 1;
+}
 
-NOINLINE static int hidden_function(int x) { return exported_function(x) ^ 0x55; }
+NOINLINE static int hidden_function(int x) {
+    return exported_function(x) ^ 0x55;
+}
 
 /* In a section of its own, so that the linker puts it far from the others. */
-__attribute__((noinline, section(".text.far"))) static int far_function(int x) { return hidden_function(x) + 7; }
+__attribute__((noinline, section(".text.far"))) static int far_function(int x) {
+    return hidden_function(x) + 7;
+}
 
-static void print(const char *name, const void *address) { printf("%s %p\n", name, address); }
+static void print(const char *name, const void *address) {
+    printf("%s %p\n", name, address);
+}
 
 int main(int argc, char **argv) {
     print("exported_function", (const void *)exported_function);

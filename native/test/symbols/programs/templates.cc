@@ -14,11 +14,17 @@ template <typename Key, typename Value> struct Shelf {
 };
 
 namespace {
-[[gnu::noinline]] int hidden(int x) { return x + 1; }
+[[gnu::noinline]] int hidden(int x) {
+    return x + 1;
+}
 } // namespace
 
-[[gnu::noinline]] int overloaded(int x) { return hidden(x); }
-[[gnu::noinline]] int overloaded(const char *text) { return hidden(static_cast<int>(strlen(text))); }
+[[gnu::noinline]] int overloaded(int x) {
+    return hidden(x);
+}
+[[gnu::noinline]] int overloaded(const char *text) {
+    return hidden(static_cast<int>(strlen(text)));
+}
 
 } // namespace shop
 
@@ -30,9 +36,11 @@ template <typename Member> static void *addressOf(Member member) {
 
 int main() {
     using Shelf = shop::Shelf<std::string, long>;
-    printf("%p shop::Shelf<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, long>::at(", addressOf(&Shelf::at));
+    printf("%p shop::Shelf<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, long>::at(",
+           addressOf(&Shelf::at));
     puts("std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const&)");
-    printf("%p shop::Shelf<int, int>::operator<(shop::Shelf<int, int> const&) const\n", addressOf(&shop::Shelf<int, int>::operator<));
+    printf("%p shop::Shelf<int, int>::operator<(shop::Shelf<int, int> const&) const\n",
+           addressOf(&shop::Shelf<int, int>::operator<));
     printf("%p shop::(anonymous namespace)::hidden(int)\n", addressOf(&shop::hidden));
     printf("%p shop::overloaded(int)\n", addressOf(static_cast<int (*)(int)>(shop::overloaded)));
     printf("%p shop::overloaded(char const*)\n", addressOf(static_cast<int (*)(const char *)>(shop::overloaded)));
