@@ -92,6 +92,13 @@ test('a query can be cancelled, and one that takes too long is ended; the next i
   await first;
   await assert.rejects(client.json('extent', [], controller.signal), /the query was cancelled/);
 
+  const crowd = new AbortController();
+  const crowded = Array.from({ length: 257 }, () => client.query('extent', [], crowd.signal));
+  const outcome = Promise.allSettled(crowded);
+  crowd.abort();
+  assert.equal((await client.extent()).tables.span, 1, 'cancelled queries make room in the queue');
+  assert.ok((await outcome).every(result => result.status === 'rejected'));
+
   // A worker needs more than a millisecond to start.
   const hasty = new QueryClient(store.path, { timeoutMs: 1 });
   context.after(() => hasty.close());
