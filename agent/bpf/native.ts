@@ -50,6 +50,8 @@ export interface ProgramStats {
   /** Runs and nanoseconds since load; zero while BPF stats are off (see enableProgramStats). */
   runCount: number;
   runTimeNs: number;
+  /** Times that the kernel left it out, because it was running on that CPU already (counted from 5.12 on, for all ways from 6.7 on). */
+  missedRuns: number;
   /** Of the loaded program, jited, in bytes. */
   memoryBytes: number;
 }
@@ -242,6 +244,21 @@ export interface ElfSymbol {
   returnOffsets: number[];
 }
 
+/** A pointer has 8 bytes and no sign; a structure that is passed by value its size; void 0 bytes. */
+export interface ValueType {
+  readonly bytes: number;
+  readonly isSigned: boolean;
+}
+
+export interface KernelFunctionPrototype {
+  /** "arg2" for one without a name, "..." where their number varies. */
+  readonly arguments: readonly string[];
+  /** Of each argument, in the same order. */
+  readonly argumentTypes: readonly ValueType[];
+  readonly returnsValue: boolean;
+  readonly resultType: ValueType;
+}
+
 export interface NativeAddon {
   /** How the addon makes its errors in this thread; addon.ts gives BpfError.of. */
   setErrorFactory(makeError: (fields: BpfErrorFields) => Error): void;
@@ -253,7 +270,7 @@ export interface NativeAddon {
   /** Tries each feature with a tiny program. 50-300 ms. */
   probeFeatures(): KernelFeatures;
   /** Number and names of arguments of a kernel function from BTF and whether it returns a value; undefined where BTF has none. */
-  kernelFunctionPrototype(name: string): { arguments: string[]; returnsValue: boolean } | undefined;
+  kernelFunctionPrototype(name: string): KernelFunctionPrototype | undefined;
   /** Names of a tracepoint's fields in order, without those that all have (common_*); undefined where there is no such tracepoint. */
   tracepointFields(category: string, name: string): string[] | undefined;
   /** BPF_ENABLE_STATS while the link lives (5.8). */

@@ -29,6 +29,8 @@ const volatile __u8 has_func_ip = 0;
 /* Arguments of a kernel function by its prototype, and whether it returns something. */
 const volatile __u32 arg_count = 0;
 const volatile __u8 returns_value = 1;
+/* Bits of the result in which a negative errno means that the call failed: 32, 64 or, where it means nothing, 0. */
+const volatile __u8 errno_width = 0;
 /* Arguments of the system calls that func_enter and its twins are attached to. */
 const volatile __u32 enter_args = 0;
 const volatile __u32 enter2_args = 0;
@@ -93,9 +95,11 @@ static __always_inline void thread_call_begin(struct func_call *call) {
 
 /* ---- Returns. */
 
-/* A failed call of a kernel function by the kernel's convention: a negative errno as int, as long or as pointer. */
-static __always_inline int is_errno(__u64 result) {
-    return result >= (__u64)-4095 || (result <= 0xffffffff && (__u32)result >= (__u32)-4095);
+/* Whether a kernel function failed, by the kernel's convention. */
+static __always_inline int is_errno(__u64 result, __u8 width) {
+    if (width == 64)
+        return result >= (__u64)-4095;
+    return width == 32 && (__u32)result >= (__u32)-4095;
 }
 
 static __always_inline int sum_up(duration_ns latency_ns, int is_error) {
@@ -162,7 +166,7 @@ static __always_inline void call_end(void *ctx, struct func_call_key *key, const
             func_count_no_entry(target_slot);
         return;
     }
-    if (sum_up(now_ns - call->start_ns, end->domain != FUNC_USER && returns_value && is_errno(end->result))) {
+    if (sum_up(now_ns - call->start_ns, is_errno(end->result, end->domain == FUNC_SYSCALL ? 64 : errno_width))) {
         slot = func_claim();
         if (slot) {
             event = (struct func_event *)slot->record;

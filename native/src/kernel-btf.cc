@@ -19,21 +19,39 @@ struct BtfDeleter {
     void operator()(btf *types) const { btf__free(types); }
 };
 
+// {bytes, isSigned}: a pointer is 8 bytes without a sign, a structure has its size.
+static Napi::Object DescribeType(Napi::Env env, const btf *types, __u32 type_id) {
+    int resolved = btf__resolve_type(types, type_id);
+    const btf_type *type = resolved > 0 ? btf__type_by_id(types, static_cast<__u32>(resolved)) : nullptr;
+    bool is_signed = type && btf_is_int(type) && (btf_int_encoding(type) & BTF_INT_SIGNED);
+    // Enumerations are int unless they say otherwise; BTF has the sign in the kind's flag since 6.0.
+    is_signed = is_signed || (type && btf_is_any_enum(type) && btf_kflag(type));
+    __s64 bytes = btf__resolve_size(types, type_id);
+    Napi::Object description = Napi::Object::New(env);
+    description.Set("bytes", static_cast<double>(bytes > 0 ? bytes : 0));
+    description.Set("isSigned", Napi::Boolean::New(env, is_signed));
+    return description;
+}
+
 static Napi::Value Describe(Napi::Env env, const btf *types, int function_id) {
     const btf_type *function = btf__type_by_id(types, static_cast<__u32>(function_id));
     const btf_type *prototype = function ? btf__type_by_id(types, function->type) : nullptr;
     if (!prototype || btf_kind(prototype) != BTF_KIND_FUNC_PROTO)
         return env.Undefined();
     Napi::Array arguments = Napi::Array::New(env);
+    Napi::Array argument_types = Napi::Array::New(env);
     const btf_param *parameters = btf_params(prototype);
     for (uint32_t i = 0; i < btf_vlen(prototype); i++) {
         const char *name = btf__name_by_offset(types, parameters[i].name_off);
         // The last one of a function with variable arguments has neither name nor type.
         bool is_variadic = parameters[i].type == 0;
         arguments.Set(i, is_variadic ? "..." : name && *name ? name : "arg" + std::to_string(i));
+        argument_types.Set(i, DescribeType(env, types, parameters[i].type));
     }
     Napi::Object result = Napi::Object::New(env);
     result.Set("arguments", arguments);
+    result.Set("argumentTypes", argument_types);
+    result.Set("resultType", DescribeType(env, types, prototype->type));
     // Type 0 is void.
     result.Set("returnsValue", Napi::Boolean::New(env, prototype->type != 0));
     return result;

@@ -5,8 +5,8 @@
 
 namespace hotspan {
 
-// kernelFunctionPrototype(name): { arguments, returnsValue }, or undefined where neither vmlinux nor a module has the
-// function.
+// kernelFunctionPrototype(name): { arguments, argumentTypes, returnsValue, resultType }, or undefined where neither
+// vmlinux nor a module has the function.
 Napi::Value KernelFunctionPrototype(const Napi::CallbackInfo &info);
 
 } // namespace hotspan

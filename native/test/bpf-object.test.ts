@@ -118,6 +118,17 @@ describe('opening and loading', () => {
     });
   });
 
+  it('knows the fields of tracepoints', () => {
+    const fields = addon.tracepointFields('syscalls', 'sys_enter_openat') ?? [];
+    assert.deepEqual(
+      fields.filter(name => !name.startsWith('__')),
+      ['dfd', 'filename', 'flags', 'mode'],
+    );
+    assert.equal(fields[0], '__syscall_nr');
+    assert.equal(addon.tracepointFields('syscalls', 'no_such_call'), undefined);
+    assert.throws(() => addon.tracepointFields('../../etc', 'x'), /EINVAL/);
+  });
+
   it('knows kernel functions by BTF', () => {
     const object = addon.openObject(probePath);
     object.setAttachTarget('probe_fentry', 'vfs_write');
@@ -126,8 +137,11 @@ describe('opening and loading', () => {
     object.close();
     assert.deepEqual(addon.kernelFunctionPrototype('vfs_read'), {
       arguments: ['file', 'buf', 'count', 'pos'],
+      argumentTypes: Array(4).fill({ bytes: 8, isSigned: false }),
       returnsValue: true,
+      resultType: { bytes: 8, isSigned: true },
     });
+    assert.deepEqual(addon.kernelFunctionPrototype('do_sys_openat2')?.argumentTypes[0], { bytes: 4, isSigned: true });
     assert.equal(addon.kernelFunctionPrototype('kfree')?.returnsValue, false);
     assert.equal(addon.kernelFunctionPrototype('no_such_function'), undefined);
   });

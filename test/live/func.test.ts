@@ -202,7 +202,7 @@ test('every call of a Go function whose goroutines move between threads and whos
   });
   assert.equal(counts.seen, accountedFor(counts), JSON.stringify(counts));
   const byId = new Map(told(source, 'main.compute').map(span => [span.attributes['hotspan.argument.0'], span]));
-  assert.equal(told(source, 'main.compute').length, made.length);
+  assert.equal(told(source, 'main.compute').length, made.length, JSON.stringify(counts));
   assert.equal(byId.size, made.length);
   const steps = told(source, 'main.step');
   assert.equal(steps.length, 2 * made.length);

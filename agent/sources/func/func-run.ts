@@ -25,6 +25,7 @@ import type {
 import { FuncSource } from './func.ts';
 import { maxFunctions, type ProbedFunction, resolveTargets } from './functions.ts';
 import { parseTarget } from './target.ts';
+import { errnoWidth } from './value.ts';
 
 /** The programs that serve all targets. */
 export const sharedHooks: readonly Hook[] = [
@@ -197,7 +198,7 @@ export class FuncRun implements RunningSource {
   }
 
   private configure(object: NativeObject, ways: readonly HookWay[], target: Pick<Probe, 'probed' | 'id' | 'slot'>): void {
-    const { native, features, ownPid } = this.host;
+    const { features, ownPid } = this.host;
     loadOnly(object, ways);
     for (const { name } of object.maps) if (sharedMaps.has(name)) object.reuseMap(name, this.shared.object, name);
     const { probed } = target;
@@ -206,11 +207,11 @@ export class FuncRun implements RunningSource {
     object.setConstant('target_slot', target.slot);
     object.setConstant('target_address', probed.address);
     object.setConstant('returns_value', probed.returnsValue ? 1 : 0);
+    object.setConstant('errno_width', probed.resultType === undefined ? 0 : errnoWidth(probed.resultType));
     for (const [constant, value] of Object.entries(probed.constants)) object.setConstant(constant, value);
     const way = ways[0]?.name;
     if (way === 'fentry') {
-      const prototype = native.kernelFunctionPrototype(probed.name);
-      object.setConstant('arg_count', prototype?.arguments.length ?? 0);
+      object.setConstant('arg_count', probed.argumentWords?.length ?? 0);
       object.setConstant('has_func_ip', features.tracingFuncIp.isAvailable ? 1 : 0);
       for (const { program } of ways[0]?.programs ?? []) object.setAttachTarget(program, probed.name);
     } else if (way === 'kprobe') {

@@ -1,21 +1,19 @@
 /** Source func: from calls of probed functions to spans. Pairing and nesting are done in the kernel. */
 
+import type { ValueType } from '../../bpf/native.ts';
 import type { FuncEvent } from '../../events/index.ts';
 import { errnoName } from '../../lib/errno-name.ts';
 import { GenerationMap } from '../../lib/generation-map.ts';
 import { attributes } from '../attributes.ts';
 import type { AttributeValue, Hook, Sink, Source } from '../source.ts';
+import type { ProbedFunction } from './functions.ts';
+import { errnoOf, hex, longResult, readable } from './value.ts';
 
 /** What a span needs to know of its function. */
-export interface TracedFunction {
-  readonly name: string;
-  /** Path of the binary; '' for the kernel. */
-  readonly module: string;
-  readonly argumentNames: readonly string[] | undefined;
-  /** Of the system calls by which the function is seen: their arguments are not those of the function. */
-  readonly syscallArgumentNames: readonly string[] | undefined;
-  readonly returnsValue: boolean;
-}
+export type TracedFunction = Pick<
+  ProbedFunction,
+  'name' | 'module' | 'argumentWords' | 'syscallArgumentWords' | 'returnsValue' | 'resultType'
+>;
 
 /** Functions that are no longer probed and whose last records may still come. */
 const maxRetired = 4096;
@@ -58,7 +56,7 @@ export class FuncSource implements Source<'func'> {
       spanKey: event.spanKey,
       parentKey: event.parentKey,
       traceKey: event.traceKey,
-      error: errorOf(event.result, traced),
+      error: traced.returnsValue ? errorOf(event.result, resultTypeOf(event, traced)) : '',
       attributes: attributesOf(event, traced),
       stack:
         event.kernelStack.length + event.userStack.length === 0
@@ -68,11 +66,15 @@ export class FuncSource implements Source<'func'> {
   }
 }
 
-/** Kernel functions return -errno as int, as long or as pointer; functions of programs have no such convention. */
-function errorOf(result: bigint, traced: TracedFunction): string {
-  if (traced.module !== '' || !traced.returnsValue) return '';
-  const value = signed(result);
-  return value < 0n && value >= -4095n ? errnoName(Number(-value)) : '';
+/** Kernel functions return -errno; functions of programs have no such convention. */
+function errorOf(result: bigint, type: ValueType | undefined): string {
+  const errno = type === undefined ? 0 : errnoOf(result, type);
+  return errno === 0 ? '' : errnoName(errno);
+}
+
+/** Through a system call the result is the call's, a long. */
+function resultTypeOf(event: FuncEvent, traced: TracedFunction): ValueType | undefined {
+  return event.syscall === 0 ? traced.resultType : longResult;
 }
 
 function attributesOf(event: FuncEvent, traced: TracedFunction): Record<string, AttributeValue> {
@@ -80,31 +82,18 @@ function attributesOf(event: FuncEvent, traced: TracedFunction): Record<string, 
     [attributes.codeFunctionName]: traced.name,
     [attributes.functionAddress]: hex(event.address),
   };
+  const type = resultTypeOf(event, traced);
   if (traced.module !== '') values[attributes.functionModule] = traced.module;
-  if (traced.returnsValue) values[attributes.result] = readable(event.result);
+  if (traced.returnsValue) {
+    const errno = type === undefined ? 0 : errnoOf(event.result, type);
+    values[attributes.result] = errno === 0 ? readable(event.result, type) : -errno;
+  }
   if (event.syscall !== 0) values[attributes.functionSyscall] = event.syscall - 1;
-  const known = event.syscall === 0 ? traced.argumentNames : traced.syscallArgumentNames;
-  const names = known ?? event.args.map((_, i) => String(i));
-  for (const [i, name] of names.entries()) {
+  const known = event.syscall === 0 ? traced.argumentWords : traced.syscallArgumentWords;
+  const words = known ?? event.args.map((_, i) => ({ name: String(i), type: undefined }));
+  for (const [i, { name, type: argumentType }] of words.entries()) {
     const argument = event.args[i];
-    if (argument !== undefined) values[`${attributes.argumentPrefix}${name || i}`] = readable(argument);
+    if (argument !== undefined) values[`${attributes.argumentPrefix}${name}`] = readable(argument, argumentType);
   }
   return values;
-}
-
-/** A register holds no type: small values are numbers of either sign, also where only its lower half was set; others addresses. */
-export function readable(value: bigint): AttributeValue {
-  const number = signed(value);
-  return number >= -0x80000000n && number <= 0xffffffffn ? Number(number) : hex(value);
-}
-
-/** As 64 bits with a sign, or as 32 where that makes it a small negative number such as -errno or AT_FDCWD. */
-function signed(value: bigint): bigint {
-  const narrow = BigInt.asIntN(32, value);
-  if (value <= 0xffffffffn && narrow < 0n && narrow >= -4095n) return narrow;
-  return BigInt.asIntN(64, value);
-}
-
-function hex(value: bigint): string {
-  return `0x${BigInt.asUintN(64, value).toString(16)}`;
 }

@@ -1,9 +1,10 @@
 /** From targets to functions: names and globs looked up in the kernel and in binaries. */
 
-import type { NativeAddon, NativeSymbolizer } from '../../bpf/native.ts';
+import type { NativeAddon, NativeSymbolizer, ValueType } from '../../bpf/native.ts';
 import type { Hook, HookWay } from '../source.ts';
 import { syscallsOf } from './syscalls.ts';
 import { compilerPiece, isGlob, type Target } from './target.ts';
+import { type ArgumentWord, argumentWords, longResult } from './value.ts';
 
 /** FUNC_TARGETS_MAX of bpf/func/func.h: slots of the map of sums. func.test.ts reads it from there. */
 export const maxFunctions = 512;
@@ -17,11 +18,13 @@ export interface ProbedFunction {
   readonly module: string;
   /** As kallsyms has it; 0n for a program's function, whose address is known in each process only. */
   readonly address: bigint;
-  /** Names of the arguments where the kernel's types tell them. */
-  readonly argumentNames: readonly string[] | undefined;
+  /** Arguments where the kernel's types tell them. */
+  readonly argumentWords: readonly ArgumentWord[] | undefined;
   /** The same for calls that are seen by a system call. */
-  readonly syscallArgumentNames: readonly string[] | undefined;
+  readonly syscallArgumentWords: readonly ArgumentWord[] | undefined;
   readonly returnsValue: boolean;
+  /** undefined for functions of programs. */
+  readonly resultType: ValueType | undefined;
   /** Constants that the programs of some way need. */
   readonly constants: Readonly<Record<string, number>>;
   readonly hook: Hook;
@@ -110,9 +113,10 @@ function kernelFunction({ native }: Lookup, name: string, address: bigint): Prob
     name,
     module: '',
     address,
-    argumentNames: prototype?.arguments,
+    argumentWords: prototype === undefined ? undefined : argumentWords(prototype),
+    syscallArgumentWords: bySyscall?.words,
     returnsValue: prototype?.returnsValue ?? true,
-    syscallArgumentNames: bySyscall?.argumentNames,
+    resultType: prototype?.resultType ?? longResult,
     constants: bySyscall?.constants ?? {},
     hook: { observes: `kernel:${name}`, ways },
     refused,
@@ -149,7 +153,7 @@ const entryPrograms = [
 interface SyscallWay {
   readonly way: HookWay;
   readonly constants: Readonly<Record<string, number>>;
-  readonly argumentNames: readonly string[];
+  readonly words: readonly ArgumentWord[];
 }
 
 /** The way by the system calls that the kernel has of those named, and what goes with it. */
@@ -162,8 +166,8 @@ function syscallWay(native: Lookup['native'], calls: readonly string[]): Syscall
     const fields = native.tracepointFields('syscalls', `sys_enter_${call}`);
     const entry = entryPrograms[entries.length];
     if (fields === undefined || entry === undefined) continue;
-    // The first field is the number of the system call.
-    const names = fields.slice(1);
+    // Fields of the kernel's own are __syscall_nr and, from 6.19 on, copies of what arguments point to (__filename_val).
+    const names = fields.filter(name => !name.startsWith('__'));
     constants[entry.constant] = names.length;
     if (names.length > argumentNames.length) argumentNames = names;
     entries.push({ program: entry.program, attach: { type: 'tracepoint', category: 'syscalls', name: `sys_enter_${call}` } });
@@ -171,8 +175,8 @@ function syscallWay(native: Lookup['native'], calls: readonly string[]): Syscall
   }
   if (entries.length === 0) return undefined;
   // Several calls have their arguments in different places: numbers then, up to the most that one of them has.
-  if (entries.length > 1) argumentNames = argumentNames.map((_, i) => String(i));
-  return { way: { name: 'tracepoint', programs: [...exits, ...entries] }, constants, argumentNames };
+  const words = argumentNames.map((name, i) => ({ name: entries.length > 1 ? String(i) : name, type: undefined }));
+  return { way: { name: 'tracepoint', programs: [...exits, ...entries] }, constants, words };
 }
 
 /** A function whose system calls are watched for another one already cannot have that way: the two could not be told apart. */
@@ -233,9 +237,10 @@ function userFunction(path: string, symbol: ReturnType<NativeSymbolizer['findSym
     name: symbol.name,
     module: path,
     address: 0n,
-    argumentNames: undefined,
+    argumentWords: undefined,
     returnsValue: true,
-    syscallArgumentNames: undefined,
+    resultType: undefined,
+    syscallArgumentWords: undefined,
     constants: {},
     hook: { observes: `uprobe:${path}:${symbol.name}`, ways: [{ name: 'uprobe', programs }] },
     refused: [],
