@@ -73,7 +73,7 @@ export class Capture {
   constructor(options: CaptureOptions) {
     this.options = options;
     this.features = options.native.probeFeatures();
-    this.symbolizer = options.native.createSymbolizer({ maxBytes: options.symbolCacheBytes ?? 64 << 20 });
+    this.symbolizer = options.native.createSymbolizer({ maxBytes: options.symbolCacheBytes ?? 48 << 20 });
     this.resolver = new StackResolver(this.symbolizer, options.output);
     this.reader = options.native.createPerfReader({ intervalMs: drainIntervalMs, maxRecords: 8192, maxBytes: 1 << 20 }, batch =>
       this.receive(batch),
