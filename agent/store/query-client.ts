@@ -35,6 +35,9 @@ export class QueryClient {
   private running: Call | undefined;
   private timer: NodeJS.Timeout | undefined;
   private nextId = 1;
+  /** Makes files; there while some are being made. */
+  private files: QueryClient | undefined;
+  private openFiles = 0;
   private isClosed = false;
 
   /** The worker is started at once, so that the first query finds stacks and names read. */
@@ -54,9 +57,21 @@ export class QueryClient {
     return this.call({ method, args, isJson: false }, signal) as Promise<Result<M>>;
   }
 
-  /** A profile as a file; pprof is gzipped. */
-  profileFile(format: ProfileFormat, query: ProfileQuery, signal?: AbortSignal): Promise<Buffer> {
-    return this.call({ method: 'profileFile', args: [format, query], isJson: false }, signal) as Promise<Buffer>;
+  /** A profile as a file; pprof is gzipped. Large ones take seconds, so they are made in a worker of their own. */
+  async profileFile(format: ProfileFormat, query: ProfileQuery, signal?: AbortSignal): Promise<Buffer> {
+    if (this.isClosed) throw closedError();
+    this.files ??= new QueryClient(this.path, { timeoutMs: this.timeoutMs * 3 });
+    const { files } = this;
+    this.openFiles += 1;
+    try {
+      return (await files.call({ method: 'profileFile', args: [format, query], isJson: false }, signal)) as Buffer;
+    } finally {
+      this.openFiles -= 1;
+      if (this.openFiles === 0) {
+        this.files = undefined;
+        await files.close();
+      }
+    }
   }
 
   extent(): Promise<Result<'extent'>> {
@@ -70,7 +85,7 @@ export class QueryClient {
     this.worker = undefined;
     this.failRunning(closedError());
     for (const call of this.waiting.splice(0)) call.reject(closedError());
-    await worker?.terminate();
+    await Promise.all([worker?.terminate(), this.files?.close()]);
   }
 
   private call(what: Omit<QueryRequest, 'id'>, signal: AbortSignal | undefined): Promise<unknown> {
