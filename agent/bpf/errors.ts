@@ -25,6 +25,7 @@ const operationRemedies: Readonly<Record<string, string>> = {
   'load EACCES': 'the words of the verifier are in verifierLog',
   'load EINVAL': 'the words of the verifier are in verifierLog',
   'attach ENOENT': 'check the name',
+  'find symbols ENOENT': 'check the path of the binary',
   'attach EOPNOTSUPP': 'attach it another way',
   'attach EBUSY': 'another tool uses this function or event; stop it, and try again',
   'read EPERM': 'needs root or CAP_IPC_LOCK, or smaller buffers (/proc/sys/kernel/perf_event_mlock_kb)',

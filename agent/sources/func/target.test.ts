@@ -35,6 +35,7 @@ const refused: readonly (readonly [target: string, why: RegExp])[] = [
   ['kernel:', /the name of the kernel function is missing/],
   ['kernel:vfs read', /letters, digits/],
   ['kernel:../../etc', /letters, digits/],
+  ['kernel:vfs_[rw', /a "\[" is not closed; write \[abc\]/],
   [`kernel:${'a'.repeat(2000)}`, /longer than 1024/],
   ['kprobe:vfs_read', /"kprobe" is no kind of target; write kernel:FUNCTION/],
   ['uprobe:bin/x:main', /must begin with "\/"/],

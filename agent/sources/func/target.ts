@@ -6,6 +6,12 @@ export type Target =
 
 const forms = 'write kernel:FUNCTION or uprobe:/PATH:SYMBOL, where * and ? stand for any characters of the name';
 
+const openBracket = 'a "[" is not closed; write [abc] for any one of these characters';
+
+function hasOpenBracket(pattern: string): boolean {
+  return pattern.lastIndexOf('[') > pattern.lastIndexOf(']');
+}
+
 /** Longest name that is taken; kallsyms ends at 511, mangled C++ rarely goes further. */
 const maxPattern = 1024;
 
@@ -19,6 +25,7 @@ export function parseTarget(text: string): Target {
   if (kind === 'kernel') {
     if (rest === '') throw wrong('the name of the kernel function is missing');
     if (!/^[\w.*?[\]!-]+$/.test(rest)) throw wrong('a kernel function has a name of letters, digits, "_" and "."');
+    if (hasOpenBracket(rest)) throw wrong(openBracket);
     if (rest.length > maxPattern) throw wrong(`the name is longer than ${maxPattern} characters`);
     return { kind: 'kernel', text, pattern: rest };
   }
@@ -28,6 +35,7 @@ export function parseTarget(text: string): Target {
   if (end < 0) throw wrong('the symbol is missing; write uprobe:/PATH:SYMBOL');
   const pattern = rest.slice(end + 1);
   if (pattern === '') throw wrong('the symbol is missing; write uprobe:/PATH:SYMBOL');
+  if (hasOpenBracket(pattern)) throw wrong(openBracket);
   if (pattern.length > maxPattern) throw wrong(`the symbol is longer than ${maxPattern} characters`);
   return { kind: 'user', text, path: rest.slice(0, end), pattern };
 }

@@ -155,6 +155,16 @@ void ElfFile::readBuildId(const ByteSource &source, uint64_t offset, uint64_t si
     }
 }
 
+bool ElfFile::isWhole(const ByteSource &source) const {
+    auto isWithin = [&source](uint64_t offset, uint64_t sizeBytes) {
+        return offset <= source.sizeBytes() && sizeBytes <= source.sizeBytes() - offset;
+    };
+    return isWithin(programHeaderOffset_, uint64_t{programHeaderCount_} * programHeaderSize_) &&
+           isWithin(sectionHeaderOffset_, uint64_t{sectionHeaderCount_} * sectionHeaderSize_) &&
+           std::all_of(segments_.begin(), segments_.end(),
+                       [&](const Segment &segment) { return isWithin(segment.fileOffset, segment.fileSizeBytes); });
+}
+
 std::vector<Section> ElfFile::readSections(const ByteSource &source) const {
     std::vector<Section> sections;
     std::vector<uint32_t> names;

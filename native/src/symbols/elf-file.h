@@ -46,6 +46,9 @@ class ElfFile {
     /** Hash of file header, program and section headers: part of what tells two files with one build id apart. */
     uint64_t headerHash() const { return headerHash_; }
 
+    /** Whether all that the headers tell of lies within the file; else it was cut short, or lies. */
+    bool isWhole(const ByteSource &source) const;
+
     /** What follows is read anew at each call: sections are needed once, when symbols are loaded. */
     std::vector<Section> readSections(const ByteSource &source) const;
 

@@ -156,6 +156,10 @@ ProbeTargets findProbeTargets(const std::string &path, std::string_view pattern,
         }
         return result.targets.size() < limit;
     });
+    if (result.targets.empty() && !file->isWhole(source)) {
+        result.error = EBADMSG;
+        return result;
+    }
     std::sort(result.targets.begin(), result.targets.end(), [](const ProbeTarget &a, const ProbeTarget &b) {
         return a.name != b.name ? a.name < b.name : a.fileOffset < b.fileOffset;
     });

@@ -92,7 +92,10 @@ Napi::Value findSymbols(const Handle &, const Napi::CallbackInfo &info) {
     std::string path = info[0].As<Napi::String>().Utf8Value();
     symbols::ProbeTargets found = symbols::findProbeTargets(path, info[1].As<Napi::String>().Utf8Value(), limit);
     if (found.error != 0) {
-        const char *detail = found.error == ENOEXEC ? "it is not an ELF file" : "";
+        const char *detail = found.error == ENOEXEC ? "it is not an ELF file"
+                             : found.error == EBADMSG
+                                 ? "its headers tell of more than it holds: it was cut short, or is damaged"
+                                 : "";
         Throw(env, {"find symbols", path, found.error, detail, ""});
         return env.Undefined();
     }
