@@ -364,11 +364,15 @@ void SymbolEngine::processExited(int pid) {
 std::string SymbolEngine::executableBuildId(int pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    return fileBuildId(path);
+    return buildIdOf(pid, path);
 }
 
 std::string SymbolEngine::fileBuildId(const std::string &path) {
-    std::optional<OpenedFile> opened = openRegularFile(path.c_str());
+    return buildIdOf(getpid(), path.c_str());
+}
+
+std::string SymbolEngine::buildIdOf(int pid, const char *path) {
+    std::optional<OpenedFile> opened = openRegularFile(pid, path);
     if (!opened) {
         return {};
     }

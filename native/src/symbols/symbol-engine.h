@@ -95,6 +95,7 @@ class SymbolEngine {
     void noteReplacedCode(const std::shared_ptr<JitCode> &jit);
     void noteKernelTable(const std::shared_ptr<const KernelTable> &table);
     std::shared_ptr<const SymbolTable> symbolsOf(ObjectFile &file);
+    static std::string buildIdOf(int pid, const char *path);
     size_t fixedBytesLocked() const;
     uint32_t kernelModuleOf(uint64_t address, uint64_t nowNs);
     uint32_t moduleIdOf(const std::shared_ptr<Module> &module, uint64_t nowNs);

@@ -19,6 +19,7 @@
 #include "symbols/clock.h"
 #include "symbols/demangle.h"
 #include "symbols/elf-symbols.h"
+#include "symbols/mount-table.h"
 #include "symbols/perf-map.h"
 #include "symbols/symbol-engine.h"
 #include "symbols/symbol-search.h"
@@ -90,6 +91,23 @@ void testMaps() {
         any.take();
     }
     printf("maps: ok\n");
+}
+
+void testMounts() {
+    MountLine mount;
+    CHECK(parseMountLine("36 35 0:98 /mnt1 /mnt/a rw,noatime master:1 shared:2 - fuse.sshfs user@host: rw", mount));
+    CHECK(mount.deviceMajor == 0 && mount.deviceMinor == 98 && mount.mountPoint == "/mnt/a" &&
+          mount.fileSystem == "fuse.sshfs");
+    CHECK(parseMountLine("1 1 8:1 / / rw - ext4 /dev/sda1 rw", mount) && mount.fileSystem == "ext4");
+    for (const char *bad : {"", "1", "1 1 8 / / rw - ext4", "1 1 8:1 / / rw ext4", "1 1 8:1 / / rw - "}) {
+        CHECK(!parseMountLine(bad, mount));
+    }
+    CHECK(!isFuseDevice(getpid(), 0, 0xffffff) && !isBelowFuse(getpid(), "/proc/self"));
+    for (int i = 0; i < 20000; i++) {
+        std::string line = randomText(80, i % 2 ? "0123 :/-fuse." : "");
+        parseMountLine(line, mount);
+    }
+    printf("mounts: ok\n");
 }
 
 void testLocations() {
@@ -529,6 +547,7 @@ void testManyMappings() {
 int main(int argc, char **argv) {
     setvbuf(stdout, nullptr, _IOLBF, 0);
     testMaps();
+    testMounts();
     testLocations();
     testGlob();
     testPerfMap();

@@ -186,6 +186,18 @@ describe('perf-maps that change', () => {
     rmSync(mapPath);
   });
 
+  test('a process whose /tmp is a file system that never answers does not stop us', { timeout: 20_000 }, async t => {
+    if (!existsSync('/dev/fuse')) {
+      t.skip('this kernel has no FUSE');
+      return;
+    }
+    const path = build('jit-memory', 'gcc', ['-O2', '-o', '{out}', '{src}jit-memory.c']);
+    const program = await start(path, ['silent']);
+    const base = BigInt(program.lines[0] ?? '0');
+    assert.equal((await frameAt(program.pid, base)).lines[0]?.name, `[anon]+0x${hex(base)}`);
+    await program.stop();
+  });
+
   test('a process that is gone and whose pid another one has', async () => {
     const { program, base, mapPath } = await jitProgram();
     writeFileSync(mapPath, `${hex(base)} 100 of_the_first\n`);
