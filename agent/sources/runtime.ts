@@ -23,6 +23,11 @@ export interface SourcePlan<N extends SourceName> {
   settingsBytes?(settings: SourceSettings): Uint8Array;
   /** After a change of settings: what the settings map cannot do, such as a new sampling frequency. Throws to refuse the change. */
   applied?(ladder: Ladder, settings: SourceSettings): void;
+  /**
+   * True where each event is one run of a program: runs that the kernel left out are then counted as seen and as missed. Where an
+   * event takes an entry and a return, either tells that the other is missing.
+   */
+  readonly isOneRunPerEvent?: boolean;
   sums?(object: NativeObject): readonly OperationSums[];
   announce?(sink: Sink): void;
 }
@@ -97,7 +102,11 @@ class ObjectSource<N extends SourceName> implements RunningSource {
   }
 
   counts(): Readonly<Record<string, number>> {
-    return this.final?.counts ?? readCounts(this.ladder.object, this.plan.source.name);
+    if (this.final !== undefined) return this.final.counts;
+    const counts = readCounts(this.ladder.object, this.plan.source.name);
+    if (this.plan.isOneRunPerEvent !== true) return counts;
+    const missed = this.ladder.object.stats().reduce((sum, program) => sum + program.missedRuns, 0);
+    return { ...counts, seen: (counts.seen ?? 0) + missed, missed };
   }
 
   sums(): readonly OperationSums[] {

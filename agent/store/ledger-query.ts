@@ -13,6 +13,7 @@ const meanings: Readonly<Record<string, string>> = {
   buffer_full: 'the perf buffer was full: the agent did not read fast enough, or the buffer is small',
   inflight_full: 'too many calls were open at once to remember one more',
   no_entry: 'the call had begun before the source was started, so only its return was seen',
+  missed: 'the kernel left a program out, because it was already running on that CPU',
   nested: 'programs that interrupted each other had used all room to build records',
   no_return: 'the call never returned: its thread ended inside, jumped out, or its return was missed',
   repeated_exit: 'the end of the process was told twice',

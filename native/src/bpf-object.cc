@@ -309,6 +309,7 @@ Napi::Value BpfObject::Stats(const Napi::CallbackInfo &info) {
         item.Set("id", static_cast<double>(program_info.id));
         item.Set("runCount", static_cast<double>(program_info.run_cnt));
         item.Set("runTimeNs", static_cast<double>(program_info.run_time_ns));
+        item.Set("missedRuns", static_cast<double>(program_info.recursion_misses));
         item.Set("memoryBytes", static_cast<double>(program_info.jited_prog_len));
         stats.Set(count++, item);
     }

@@ -16,7 +16,7 @@ const processes = isEmulated ? 100 : 500;
 const lifeMs = 5;
 
 /** Every way that the three hooks have, each with what must be ruled out to get it. */
-const ladder: readonly Way[] = ['btfTracepoint', 'rawTracepoint', 'tracepoint'];
+const ladder: readonly Way[] = ['tracepoint', 'btfTracepoint', 'rawTracepoint'];
 const wayNames: Readonly<Partial<Record<Way, string>>> = {
   btfTracepoint: 'btf_tracepoint',
   rawTracepoint: 'raw_tracepoint',
@@ -52,35 +52,57 @@ function checkSpawned(source: SourceRun, spawned: readonly Spawned[], binary: st
   assert.equal(spawned.length, processes);
   const parent = source.started.find(process => process.commandLine.endsWith(`${processes} ${lifeMs}`));
   assert.ok(parent !== undefined, 'the spawner itself is there');
-  for (const { number, pid, exitCode } of spawned) {
-    const rows: readonly ProcessStart[] = source.started.filter(
-      ({ pid: own, parentPid }) => own === pid && parentPid === parent.pid,
-    );
-    assert.equal(rows.length, 2, `process ${number}: one fork and one exec`);
-    assert.equal(new Set(rows.map(row => row.startNs)).size, 1, 'an exec keeps the process');
-    const [forked, image] = rows;
-    assert.equal(forked?.commandLine, parent.commandLine, 'until its exec it runs what its parent does');
-    assert.equal(image?.commandLine, `short-lived ${number} ${lifeMs}`);
-    assert.equal(image?.executable, realpathSync(binary));
-    assert.match(image?.buildId ?? '', /^[0-9a-f]{40}$/);
-    const exits = source.exited.filter(exit => exit.pid === pid && exit.timeNs >= image!.startNs);
-    assert.deepEqual(
-      exits.map(exit => exit.exitStatus),
-      [exitCode << 8],
-    );
-    const [span, ...more] = source.spans.filter(candidate => candidate.pid === pid && candidate.startNs === image!.startNs);
-    assert.ok(span !== undefined && more.length === 0, 'one span');
-    assert.equal(span.error, exitCode === 0 ? '' : `exit ${exitCode}`);
-    assert.ok(span.durationNs >= lifeMs * 1e6, `${span.durationNs} ns`);
-    assert.equal(span.attributes['process.command_args'], image?.commandLine);
-  }
+  const wrong = spawned.flatMap(one => {
+    try {
+      checkProcess(source, one, { parent, executable: realpathSync(binary) });
+      return [];
+    } catch (error) {
+      return [error as Error];
+    }
+  });
+  const { missed = 0 } = source.running.counts();
+  // Programs of BTF and raw tracepoints can be preempted from 7.0 on, and are then left out on that CPU: counted, not hidden.
+  const isPreemptible = source.running.hooks[0]?.way !== 'tracepoint';
+  if (wrong.length > (isPreemptible ? missed : 0)) throw wrong[0];
+}
+
+function checkProcess(
+  source: SourceRun,
+  { number, pid, exitCode }: Spawned,
+  from: { parent: ProcessStart; executable: string },
+): void {
+  const { parent, executable } = from;
+  const rows: readonly ProcessStart[] = source.started.filter(
+    ({ pid: own, parentPid }) => own === pid && parentPid === parent.pid,
+  );
+  assert.equal(rows.length, 2, `process ${number}: one fork and one exec`);
+  assert.equal(new Set(rows.map(row => row.startNs)).size, 1, 'an exec keeps the process');
+  const [forked, image] = rows;
+  assert.equal(forked?.commandLine, parent.commandLine, 'until its exec it runs what its parent does');
+  assert.equal(image?.commandLine, `short-lived ${number} ${lifeMs}`);
+  assert.equal(image?.executable, executable);
+  assert.match(image?.buildId ?? '', /^[0-9a-f]{40}$/);
+  const exits = source.exited.filter(exit => exit.pid === pid && exit.timeNs >= image!.startNs);
+  assert.deepEqual(
+    exits.map(exit => exit.exitStatus),
+    [exitCode << 8],
+  );
+  const [span, ...more] = source.spans.filter(candidate => candidate.pid === pid && candidate.startNs === image!.startNs);
+  assert.ok(span !== undefined && more.length === 0, 'one span');
+  assert.equal(span.error, exitCode === 0 ? '' : `exit ${exitCode}`);
+  assert.ok(span.durationNs >= lifeMs * 1e6, `${span.durationNs} ns`);
+  assert.equal(span.attributes['process.command_args'], image?.commandLine);
 }
 
 function checkBooks(source: SourceRun, counts: Readonly<Record<string, number>>): void {
   assert.equal(source.malformed(), 0);
   assert.equal(counts.emitted, source.received());
   assert.equal(counts.seen, accountedFor(counts));
-  assert.deepEqual(source.drops, {});
+  // Other processes of the host end too, and two last threads of one can both tell its end.
+  assert.deepEqual(
+    Object.keys(source.drops).filter(reason => reason !== 'repeated_exit'),
+    [],
+  );
 }
 
 test('processes that were there before are told once, with the same identity until their end', async () => {

@@ -192,11 +192,16 @@ export const execHooks: readonly Hook[] = [
   { observes: 'exit of a process', ways: waysOf('exit', { category: 'sched', name: 'sched_process_exit' }) },
 ];
 
-/** The scheduler's tracepoints are where processes begin and end; no function has a better place, so none is tried by kprobe. */
+/**
+ * The scheduler's tracepoints are where processes begin and end; no function has a better place, so none is tried by kprobe. The
+ * plain way comes first although the others cost some nanoseconds less: its programs run with preemption off, where those of the
+ * others can be preempted from 7.0 on, and the kernel leaves a program out on a CPU where it is running already. On a kernel with
+ * full or lazy preemption that lost exits (seen on 7.2). What is left out is counted.
+ */
 function waysOf(call: 'fork' | 'exec' | 'exit', tracepoint: { category: string; name: string }): readonly HookWay[] {
   return [
+    { name: 'tracepoint', programs: [{ program: `exec_${call}_tp`, attach: { type: 'tracepoint', ...tracepoint } }] },
     { name: 'btf_tracepoint', programs: [{ program: `exec_${call}_btf`, attach: { type: 'auto' } }] },
     { name: 'raw_tracepoint', programs: [{ program: `exec_${call}_raw`, attach: { type: 'auto' } }] },
-    { name: 'tracepoint', programs: [{ program: `exec_${call}_tp`, attach: { type: 'tracepoint', ...tracepoint } }] },
   ];
 }

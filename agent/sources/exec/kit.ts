@@ -24,7 +24,13 @@ export const execKit: SourceKit<'exec'> = {
     const source = new ExecSource(cachedBuildIds(host.symbolizer));
     return startSource(
       host,
-      { source, settingSpecs: [], pagesPerCpu, announce: sink => source.addScanned(scanProcesses('/proc'), sink) },
+      {
+        source,
+        settingSpecs: [],
+        pagesPerCpu,
+        isOneRunPerEvent: true,
+        announce: sink => source.addScanned(scanProcesses('/proc'), sink),
+      },
       settings,
     );
   },
