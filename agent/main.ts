@@ -178,6 +178,7 @@ class Agent {
       databasePath: this.databasePath,
       objectDir,
       ownPid: process.pid,
+      maxPendingBytes: config.pendingBytes,
       retention: { maxBytes: config.retentionBytes, maxAgeMs: config.retentionAgeMs },
     };
     const data: PipelineWorkerData = config.bufferPages === 0 ? base : { ...base, bufferPages: config.bufferPages };

@@ -9,6 +9,8 @@ export interface PipelineWorkerData {
   readonly objectDir: string;
   readonly ownPid: number;
   readonly bufferPages?: number;
+  /** Memory for spans that wait while the store cannot be written. */
+  readonly maxPendingBytes: number;
   readonly retention: { readonly maxBytes: number; readonly maxAgeMs: number };
 }
 

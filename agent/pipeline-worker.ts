@@ -17,7 +17,8 @@ function start(data: PipelineWorkerData): PipelineApi {
     const notice: PipelineNotice = { notice: 'warning', message };
     parentPort?.postMessage(notice);
   };
-  const store = openStoreWriter({ path: data.databasePath, retention: data.retention, warn });
+  const { databasePath, retention, maxPendingBytes } = data;
+  const store = openStoreWriter({ path: databasePath, retention, maxPendingBytes, warn });
   const native = loadAddon();
   const base = { native, store, objectDir: data.objectDir, ownPid: data.ownPid, warn };
   const pipeline = new Pipeline(data.bufferPages === undefined ? base : { ...base, bufferPages: data.bufferPages });

@@ -138,6 +138,16 @@ export const configKeys = {
     needsRestart: false,
     help: 'age above which data is deleted',
   },
+  pendingBytes: {
+    name: 'pending-bytes',
+    kind: 'size',
+    placeholder: 'SIZE',
+    default: 64 * 2 ** 20,
+    min: 2 ** 20,
+    max: 2 ** 32,
+    needsRestart: true,
+    help: 'memory for spans that wait while the store cannot be written, as on a full disk; what comes beyond it is lost and counted',
+  },
   bufferPages: {
     name: 'buffer-pages',
     kind: 'number',

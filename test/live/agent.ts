@@ -6,13 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LedgerResult, SourceState, SpansResult, StatusResponse } from '../../agent/server/api.ts';
 
-const launcher = join(import.meta.dirname, '../../scripts/hotspan');
+export const launcher = join(import.meta.dirname, '../../scripts/hotspan');
 
 export interface AgentOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Kept by the caller where it outlives the agent. */
   readonly dataDir?: string;
+  /** Program and arguments that start the launcher in their turn, such as `nsenter -m -t PID`. */
+  readonly wrapper?: readonly string[];
 }
 
 export interface TestAgent {
@@ -33,7 +35,9 @@ export interface TestAgent {
 /** Starts `hotspan run` on a free port and waits until it says that it runs. Rejects with its words when it ends before. */
 export async function startAgent(options: AgentOptions = {}): Promise<TestAgent> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'hotspan-agent-'));
-  const child = spawn(launcher, ['run', '--listen', '127.0.0.1:0', '--data-dir', dataDir, ...(options.args ?? [])], {
+  const args = ['run', '--listen', '127.0.0.1:0', '--data-dir', dataDir, ...(options.args ?? [])];
+  const [program = launcher, ...rest] = [...(options.wrapper ?? []), launcher, ...args];
+  const child = spawn(program, rest, {
     stdio: ['ignore', 'inherit', 'pipe'],
     env: { ...process.env, HOTSPAN_LOG_FORMAT: 'json', ...options.env },
   });
