@@ -16,7 +16,7 @@ import { buildZoo } from '../zoo/zoo.ts';
 import type { TestRecord } from './event-reporter.ts';
 
 /** A VM takes some five times as long as the host; a hanging one must not use up the time of all. */
-const VM_TIMEOUT_MS = 8 * 60_000;
+const VM_TIMEOUT_MS = 12 * 60_000;
 
 /** The only reasons for which a test may be left out, and on which kernels. Each says what the kernel really lacks. */
 const EXPECTED_SKIPS: readonly { readonly reason: RegExp; readonly kernels: readonly KernelName[] }[] = [];
