@@ -328,6 +328,7 @@ const sharedMaps = new Set([
   'func_scratch',
   'func_calls',
   'func_is_whole',
+  'func_nowhere',
   'func_unremembered',
   'func_settings',
   'func_sums',
