@@ -33,6 +33,7 @@ export interface PipelineOptions {
 const flushIntervalMs = 500;
 const secondMs = 1000;
 const minuteMs = 60_000;
+const stackIdsMs = 30 * 60_000;
 
 export class Pipeline {
   readonly capture: Capture;
@@ -74,6 +75,8 @@ export class Pipeline {
       setInterval(() => this.flush(), flushIntervalMs),
       setInterval(() => this.everySecond(), secondMs),
       setInterval(() => this.retain(), minuteMs),
+      // The store keeps an unused stack for an hour; an id that was remembered longer may be gone.
+      setInterval(() => this.stackIds.clear(), stackIdsMs),
     );
   }
 
