@@ -59,9 +59,10 @@ int TracepointId(const std::string &category, const std::string &name) {
     return id > 0 ? id : -EINVAL;
 }
 
-// The name in "field:unsigned long args[6]": the last word before what follows a bracket.
+// The name in "unsigned long args[6]": the last word before the bracket. In "__data_loc char[] name" it comes after.
 static std::string FieldName(const std::string &declaration) {
-    std::string named = declaration.substr(0, declaration.find('['));
+    bool is_dynamic = declaration.rfind("__data_loc ", 0) == 0 || declaration.rfind("__rel_loc ", 0) == 0;
+    std::string named = is_dynamic ? declaration : declaration.substr(0, declaration.find('['));
     size_t space = named.find_last_of(" *");
     return space == std::string::npos ? named : named.substr(space + 1);
 }

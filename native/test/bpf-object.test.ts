@@ -22,6 +22,7 @@ import {
 
 const addon = loadAddon();
 const features = addon.probeFeatures();
+const isEmulated = readFileSync('/proc/cpuinfo', 'utf8').includes('QEMU TCG');
 
 before(buildProbe);
 
@@ -119,6 +120,7 @@ describe('opening and loading', () => {
   });
 
   it('knows the fields of tracepoints', () => {
+    assert.deepEqual(addon.tracepointFields('sched', 'sched_process_exec'), ['filename', 'pid', 'old_pid']);
     const fields = addon.tracepointFields('syscalls', 'sys_enter_openat') ?? [];
     assert.deepEqual(
       fields.filter(name => !name.startsWith('__')),
@@ -197,8 +199,9 @@ describe('attaching', () => {
         link.detach();
         const samples = sumOfCpus(object, 'probe_counts', counters.perf);
         const expected = ((used.user + used.system) / 1e6) * 999;
-        // A CPU that is taken from a virtual machine takes samples with it.
-        assert.ok(samples > expected * 0.6 && samples < expected * 1.2, `${samples} samples, about ${expected} expected`);
+        // A CPU that is taken from a virtual machine takes samples with it; an emulated one has few timer interrupts.
+        const least = isEmulated ? 0.05 : 0.6;
+        assert.ok(samples > expected * least && samples < expected * 1.2, `${samples} samples, about ${expected} expected`);
       }));
   }
 

@@ -109,7 +109,11 @@ describe('reading perf buffers', () => {
     withReader({ pages: 2048, reader: { intervalMs: 2 } }, async ({ object, reader, received, batchSizes }) => {
       await emitOnThreads(3, 20_000);
       await reader.flush();
-      assert.equal(received.length, 60_000);
+      // Kernels with preemptible tracepoints (6.19 and later) leave a program out while it is interrupted on that CPU, and count it,
+      // for system calls of others too. Elsewhere none is missed, and the numbers must be equal.
+      const missed = object.stats().find(program => program.name === 'probe_raw')?.missedRuns ?? 0;
+      const told = `${received.length} received, ${missed} missed`;
+      assert.ok(received.length <= 60_000 && received.length + missed >= 60_000, told);
       let latest = 0n;
       let late = 0;
       const lastNumber = new Map<number, bigint>();
@@ -124,7 +128,7 @@ describe('reading perf buffers', () => {
       assert.equal(stats.late, late);
       assert.ok(late < 60, `${late} of 60,000 records were late`);
       assert.equal(stats.batches, batchSizes.length);
-      assert.equal(sumOfCpus(object, 'probe_drops', drops.emitted), 60_000);
+      assert.equal(sumOfCpus(object, 'probe_drops', drops.emitted), received.length);
     }));
 
   it('keeps a batch within its bounds of records and of bytes', async () => {
