@@ -225,8 +225,11 @@ export interface NativeSymbolizer {
   processExited(pid: number): void;
   /** Build id (hex) of a process's executable, '' where it has none or the process is gone. */
   executableBuildId(pid: number): string;
-  /** The same for a file, '' where it cannot be read: for processes that were gone before anyone asked. */
-  fileBuildId(path: string): string;
+  /**
+   * Build id of the executable that a process ran when it was seen: from the process while it still runs it, else by its path in the
+   * root of its parent or our own, if that is the file with this inode. '' where the file has none, undefined where it cannot be had.
+   */
+  imageBuildId(pid: number, parentPid: number, path: string, inode: bigint): string | undefined;
   /** Function symbols in a file whose name matches; `offset` is the file offset that a uprobe takes. At most `limit`. */
   findSymbols(path: string, pattern: string, limit: number): ElfSymbol[];
   /** Kernel functions (text symbols of kallsyms) that match a glob. At most `limit`. */

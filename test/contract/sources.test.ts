@@ -17,7 +17,7 @@ import { type EventShape, randomBytes, randomNumbers, randomRecord, shapesOf } f
 /** A source of each kind as its kit makes it, without the kernel. */
 const makers = {
   cpu: () => new CpuSource(99),
-  exec: () => new ExecSource(() => ''),
+  exec: () => new ExecSource({ ofProcess: () => '', ofImage: () => '' }),
   file: () => new FileSource([]),
   func: () => new FuncSource([]),
 } as const satisfies { readonly [N in SourceName]: () => Source<N> };

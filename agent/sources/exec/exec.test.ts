@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ExecExitEvent, ExecImageEvent } from '../../events/index.ts';
 import type { ProcessExit, ProcessStart, Sink, Span } from '../source.ts';
-import { ExecSource } from './exec.ts';
+import { type BuildIds, ExecSource } from './exec.ts';
 import type { ScannedProcess } from './proc-scan.ts';
 
 const ms = 1e6;
@@ -69,14 +69,14 @@ function exit(fields: Partial<ExecExitEvent>): ExecExitEvent {
 
 function scanned(fields: Partial<ScannedProcess>): ScannedProcess {
   const base = { pid: 100, parentPid: 1, comm: 'sh', startNs: 990 * ms, seenNs: 2000 * ms, executable: '/bin/sh' };
-  return { ...base, commandLine: 'sh -c x', cgroupPath: '/', fileKey: '8:7', ...fields };
+  return { ...base, commandLine: 'sh -c x', cgroupPath: '/', ...fields };
 }
 
-const noBuildId = (): string => '';
+const noBuildId: BuildIds = { ofProcess: () => '', ofImage: () => '' };
 
 test('fork, exec, exit: one identity, the last image, one span', () => {
   const seen = collect();
-  const source = new ExecSource(({ pid, fileKey }) => `${pid}@${fileKey}`);
+  const source = new ExecSource({ ...noBuildId, ofImage: ({ pid, device, inode }) => `${pid}@${device}:${inode}` });
   source.assemble(image({}), seen.sink);
   source.assemble(
     image({ cause: 'exec', timeNs: 1001 * ms, comm: 'true', executable: '/bin/true', commandLine: 'true\0--x\0', inode: 9n }),

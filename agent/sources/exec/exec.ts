@@ -10,18 +10,13 @@ import type { AttributeValue, Hook, HookWay, ProcessStart, Sink, Source } from '
 import { containerIdOf } from './container-id.ts';
 import { parseCommandLine, type ScannedProcess } from './proc-scan.ts';
 
-/** An executable as a process runs it. */
-export interface ExecutableOf {
-  readonly pid: number;
-  readonly parentPid: number;
-  /** Path as the process sees it. */
-  readonly executable: string;
-  /** Identity of the file: "device:inode" as the kernel has them; '' for kernel threads, which have none. */
-  readonly fileKey: string;
+/** Reads build ids of executables: hex, '' where there is none or it cannot be had. */
+export interface BuildIds {
+  /** Of what a process runs now. */
+  ofProcess(pid: number): string;
+  /** Of what a process ran when it was told of; it may have ended since. */
+  ofImage(image: Pick<ExecImageEvent, 'pid' | 'parentPid' | 'executable' | 'device' | 'inode'>): string;
 }
-
-/** Build id (hex, '' if none) of an executable, also of a process that has just ended. */
-export type BuildIdReader = (of: ExecutableOf) => string;
 
 /** A process that lives. */
 interface Known {
@@ -49,12 +44,12 @@ const startToleranceNs = 2e7;
 export class ExecSource implements Source<'exec'> {
   readonly name = 'exec';
   readonly needs: readonly Hook[] = execHooks;
-  private readonly readBuildId: BuildIdReader;
+  private readonly buildIds: BuildIds;
   private readonly known = new Map<number, Known>();
   private readonly ended = new GenerationMap<string, true>(maxEnded);
 
-  constructor(readBuildId: BuildIdReader) {
-    this.readBuildId = readBuildId;
+  constructor(buildIds: BuildIds) {
+    this.buildIds = buildIds;
   }
 
   assemble(event: ExecEvent, sink: Sink): void {
@@ -69,7 +64,7 @@ export class ExecSource implements Source<'exec'> {
       if (known !== undefined && (known.start.executable !== '' || scanned.executable === '')) continue;
       const { pid, parentPid, comm, executable, commandLine, cgroupPath, seenNs } = scanned;
       const startNs = known?.start.startNs ?? scanned.startNs;
-      const buildId = this.readBuildId(scanned);
+      const buildId = executable === '' ? '' : this.buildIds.ofProcess(pid);
       const start = {
         pid,
         parentPid,
@@ -98,7 +93,7 @@ export class ExecSource implements Source<'exec'> {
       executable: event.executable,
       // The parent's arguments may have been paged out when its fork was told; the child's are the same.
       commandLine: parseCommandLine(event.commandLine) || (parent?.commandLine ?? ''),
-      buildId: this.readBuildId({ ...event, fileKey: event.inode === 0n ? '' : `${event.device}:${event.inode}` }),
+      buildId: event.inode === 0n ? '' : this.buildIds.ofImage(event),
       cgroupPath: event.cgroupPath,
       containerId: containerIdOf(event.cgroupPath),
     };

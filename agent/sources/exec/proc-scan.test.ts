@@ -1,8 +1,7 @@
 /** The files of /proc are read as proc(5) describes them, hostile names included. */
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
 import { test } from 'node:test';
-import { kernelDevice, parseCgroup, parseCommandLine, parseStat, scanProcesses, suspendedNs } from './proc-scan.ts';
+import { parseCgroup, parseCommandLine, parseStat, scanProcesses, suspendedNs } from './proc-scan.ts';
 
 const stat = (comm: string, state = 'S') =>
   `4711 (${comm}) ${state} 12 4711 4711 34816 4711 4194304 100 0 0 0 1 2 3 4 20 0 7 0 123456 1000000 500 18446744073709551615 1 1 0`;
@@ -38,17 +37,10 @@ test('time suspended: hundredths of a second are rounding, more is real', () => 
   assert.equal(suspendedNs('3700.00 50.00\n', 100e9), 3600e9);
 });
 
-test('device numbers are turned into the kernel’s form', () => {
-  assert.equal(kernelDevice(0x0801), (8 << 20) | 1);
-  assert.equal(kernelDevice(0x12300145), (1 << 20) | 0x12345);
-});
-
 test('a scan finds this process as it is', () => {
   const own = scanProcesses('/proc').find(({ pid }) => pid === process.pid);
   assert.ok(own !== undefined);
-  const { dev, ino } = statSync('/proc/self/exe');
   assert.equal(own.executable, process.execPath);
-  assert.equal(own.fileKey, `${kernelDevice(dev)}:${ino}`);
   assert.equal(own.parentPid, process.ppid);
   const nowNs = Number(process.hrtime.bigint());
   const ageNs = nowNs - own.startNs;

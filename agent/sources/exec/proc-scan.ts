@@ -1,6 +1,6 @@
 /** Processes that are there already, from /proc: pure parsers of its files, and the walk that reads them. */
 
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface ProcessStat {
@@ -27,8 +27,6 @@ export interface ScannedProcess {
   readonly executable: string;
   readonly commandLine: string;
   readonly cgroupPath: string;
-  /** Identity of the executable's file; '' for kernel threads. */
-  readonly fileKey: string;
 }
 
 /** USER_HZ, in which /proc counts time: 100 on every architecture that we run on. */
@@ -92,14 +90,12 @@ function scanProcess(folder: string, suspended: number): ScannedProcess | undefi
     const stat = parseStat(readFileSync(join(folder, 'stat'), 'latin1'));
     // A zombie has ended, unless only its first thread has.
     if (stat === undefined || ((stat.state === 'Z' || stat.state === 'X') && stat.threads <= 1)) return undefined;
-    const { executable, fileKey } = readExecutable(folder);
     return {
       pid: stat.pid,
       parentPid: stat.parentPid,
       comm: stat.comm,
       startNs: Math.max(0, stat.startTicks * tickNs - suspended),
-      executable,
-      fileKey,
+      executable: readExecutable(folder),
       commandLine: parseCommandLine(readFileSync(join(folder, 'cmdline'), 'utf8')),
       cgroupPath: parseCgroup(readFileSync(join(folder, 'cgroup'), 'utf8')),
       seenNs: monotonicNs(),
@@ -110,22 +106,15 @@ function scanProcess(folder: string, suspended: number): ScannedProcess | undefi
   }
 }
 
-function readExecutable(folder: string): { executable: string; fileKey: string } {
+/** The link's text comes from the kernel; the file itself is not touched. */
+function readExecutable(folder: string): string {
   try {
-    const { dev, ino } = statSync(join(folder, 'exe'), { bigint: true });
-    return { executable: readlinkSync(join(folder, 'exe')), fileKey: `${kernelDevice(Number(dev))}:${ino}` };
+    return readlinkSync(join(folder, 'exe'));
   } catch (error) {
     // ENOENT: a kernel thread, or a process that has just ended.
-    if (isGone(error)) return { executable: '', fileKey: '' };
+    if (isGone(error)) return '';
     throw error;
   }
-}
-
-/** stat()'s device number as the kernel keeps it (major << 20 | minor), from the user-space form of <sys/sysmacros.h>. */
-export function kernelDevice(dev: number): number {
-  const major = (dev >>> 8) & 0xfff;
-  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
-  return ((major << 20) | minor) >>> 0;
 }
 
 function isGone(error: unknown): boolean {

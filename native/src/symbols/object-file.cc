@@ -89,6 +89,10 @@ UniqueFd openInRootOf(int pid, const std::string &path) {
     return UniqueFd();
 }
 
+std::optional<OpenedFile> openFileInRootOf(int pid, const std::string &path) {
+    return reopen(pid, openInRootOf(pid, path));
+}
+
 std::optional<FileStatus> statMappedFile(const FileSighting &sighting) {
     FileStatus file;
     uint32_t device[2];
@@ -103,7 +107,7 @@ std::optional<OpenedFile> openMappedFile(const FileSighting &sighting) {
     }
     // map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. Behind the path there may be another file by now: the
     // inode tells. (The device does not: btrfs and overlayfs show another one in maps than stat does.)
-    std::optional<OpenedFile> file = reopen(sighting.pid, openInRootOf(sighting.pid, sighting.path));
+    std::optional<OpenedFile> file = openFileInRootOf(sighting.pid, sighting.path);
     return file && file->key.inode == sighting.inode ? std::move(file) : std::nullopt;
 }
 

@@ -56,6 +56,8 @@ std::optional<FileStatus> statMappedFile(const FileSighting &sighting);
 std::optional<OpenedFile> openMappedFile(const FileSighting &sighting);
 /** Opens a path as the process sees it. Links are followed within its root, never out of it. */
 UniqueFd openInRootOf(int pid, const std::string &path);
+/** The same for reading. Regular files alone. */
+std::optional<OpenedFile> openFileInRootOf(int pid, const std::string &path);
 /** `pid`: in whose mount table the file is. */
 std::optional<OpenedFile> openRegularFile(int pid, const char *path);
 

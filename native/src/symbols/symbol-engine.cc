@@ -361,23 +361,36 @@ void SymbolEngine::processExited(int pid) {
     processes_.exited(pid);
 }
 
-std::string SymbolEngine::executableBuildId(int pid) {
+namespace {
+
+std::optional<OpenedFile> openExecutable(int pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    return buildIdOf(pid, path);
+    return openRegularFile(pid, path);
 }
 
-std::string SymbolEngine::fileBuildId(const std::string &path) {
-    return buildIdOf(getpid(), path.c_str());
-}
-
-std::string SymbolEngine::buildIdOf(int pid, const char *path) {
-    std::optional<OpenedFile> opened = openRegularFile(pid, path);
-    if (!opened) {
-        return {};
-    }
-    std::optional<ElfFile> elf = ElfFile::read(ByteSource::ofFile(opened->fd.get()));
+std::string buildIdOf(const OpenedFile &file) {
+    std::optional<ElfFile> elf = ElfFile::read(ByteSource::ofFile(file.fd.get()));
     return elf ? elf->buildId() : std::string();
+}
+
+} // namespace
+
+std::string SymbolEngine::executableBuildId(int pid) {
+    std::optional<OpenedFile> file = openExecutable(pid);
+    return file ? buildIdOf(*file) : std::string();
+}
+
+std::optional<std::string> SymbolEngine::imageBuildId(const ProcessImage &image) {
+    std::optional<OpenedFile> file = openExecutable(image.pid);
+    // A child mostly has its parent's root; where not (it has just entered a container), the inode tells.
+    for (int root : {image.parentPid, getpid()}) {
+        if (file && file->key.inode == image.inode) {
+            break;
+        }
+        file = openFileInRootOf(root, image.path);
+    }
+    return file && file->key.inode == image.inode ? std::optional(buildIdOf(*file)) : std::nullopt;
 }
 
 size_t SymbolEngine::fixedBytesLocked() const {

@@ -51,6 +51,15 @@ struct MemoryUse {
     size_t bytes = 0;
 };
 
+/** What a process ran when it was seen; it may have ended or run something else since. */
+struct ProcessImage {
+    int pid = 0;
+    int parentPid = 0;
+    /** As the process sees it. */
+    std::string path;
+    uint64_t inode = 0;
+};
+
 class SymbolEngine {
   public:
     /** `maxBytes` is kept to by dropping symbol tables; the one in use stays, even if it alone is larger. */
@@ -69,8 +78,8 @@ class SymbolEngine {
     void processExited(int pid);
     /** Hex; empty where there is none or the process is gone. */
     std::string executableBuildId(int pid);
-    /** The same for a file; empty where it cannot be read. */
-    std::string fileBuildId(const std::string &path);
+    /** Hex, empty where the file has none; nothing where it cannot be had any more. */
+    std::optional<std::string> imageBuildId(const ProcessImage &image);
     KernelSymbols &kernel() { return kernel_; }
     MemoryUse memory();
     /** Reads the kernel's symbols, so that the first locate of kernel code knows what is code of modules. */
@@ -95,7 +104,6 @@ class SymbolEngine {
     void noteReplacedCode(const std::shared_ptr<JitCode> &jit);
     void noteKernelTable(const std::shared_ptr<const KernelTable> &table);
     std::shared_ptr<const SymbolTable> symbolsOf(ObjectFile &file);
-    static std::string buildIdOf(int pid, const char *path);
     size_t fixedBytesLocked() const;
     uint32_t kernelModuleOf(uint64_t address, uint64_t nowNs);
     uint32_t moduleIdOf(const std::shared_ptr<Module> &module, uint64_t nowNs);

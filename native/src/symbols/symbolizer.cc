@@ -73,13 +73,17 @@ bool takeLimit(const Napi::CallbackInfo &info, size_t index, size_t &limit) {
     return true;
 }
 
-Napi::Value fileBuildId(const Handle &self, const Napi::CallbackInfo &info) {
+Napi::Value imageBuildId(const Handle &self, const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
-    if (info.Length() < 1 || !info[0].IsString()) {
-        throwInvalid(env, "read the build id", "a path is needed");
+    if (info.Length() < 4 || !info[0].IsNumber() || !info[1].IsNumber() || !info[2].IsString() || !info[3].IsBigInt()) {
+        throwInvalid(env, "read the build id", "a process, its parent, a path and an inode are needed");
         return env.Undefined();
     }
-    return Napi::String::New(env, self->engine().fileBuildId(info[0].As<Napi::String>().Utf8Value()));
+    bool isLossless = false;
+    std::optional<std::string> buildId = self->engine().imageBuildId(
+        {info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value(),
+         info[2].As<Napi::String>().Utf8Value(), info[3].As<Napi::BigInt>().Uint64Value(&isLossless)});
+    return buildId ? Napi::Value(Napi::String::New(env, *buildId)) : env.Undefined();
 }
 
 Napi::Value findSymbols(const Handle &, const Napi::CallbackInfo &info) {
@@ -188,7 +192,7 @@ Napi::Value createSymbolizer(const Napi::CallbackInfo &info) {
               [](const Handle &self, const Napi::CallbackInfo &call) -> Napi::Value {
                   return Napi::String::New(call.Env(), self->engine().executableBuildId(pidArgument(call)));
               });
-    addMethod(object, "fileBuildId", handle, fileBuildId);
+    addMethod(object, "imageBuildId", handle, imageBuildId);
     auto close = [handle](const Napi::CallbackInfo &call) { handle->close(call.Env()); };
     object.Set("close", Napi::Function::New(env, close, "close"));
     return object;
