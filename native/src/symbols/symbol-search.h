@@ -27,7 +27,8 @@ struct ProbeTarget {
 
 struct ProbeTargets {
     std::vector<ProbeTarget> targets;
-    /** errno of opening; ENOEXEC where it is no ELF file, EBADMSG where nothing was found in one that is cut or lies. */
+    /** errno of opening; ENOEXEC where it is no ELF file, EBADMSG where nothing was found in one that is cut or lies.
+     */
     int error = 0;
 };
 
