@@ -118,7 +118,7 @@ class Agent {
         isStopping = true;
         this.log.info(`${signal}: storing what is in flight and detaching`);
         this.stop().then(failures => {
-          for (const failure of failures) this.log.error(failure);
+          for (const failure of failures) this.log.error(`not everything could be brought to an end: ${failure}`);
           resolve(failures.length === 0 ? 0 : 1);
         });
       };

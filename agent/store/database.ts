@@ -28,6 +28,7 @@ export function openForWriting(path: string, warn: (message: string) => void): O
       return {
         database,
         close: () => {
+          settle(database);
           database.close();
           lock.close();
         },
@@ -38,6 +39,15 @@ export function openForWriting(path: string, warn: (message: string) => void): O
     }
   } catch (error) {
     throw asStoreError('open', path, error);
+  }
+}
+
+/** Moves what the log holds into the file: closing does that by itself only where no reader has the file open. */
+function settle(database: Database.Database): void {
+  try {
+    database.pragma('wal_checkpoint(TRUNCATE)');
+  } catch {
+    // SQLITE_FULL, or a reader in the midst of a query: nothing is lost, the next opening reads the log.
   }
 }
 
