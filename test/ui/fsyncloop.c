@@ -1,7 +1,8 @@
 /*
  * Writes a small file and fsyncs it, again and again: a program whose spans can be looked for by name, path and stack.
  *
- * fsyncloop FOLDER SECONDS: about 20 files a second, all named record, in FOLDER. Prints the number of files as JSON when it ends.
+ * fsyncloop FOLDER SECONDS: about 20 files a second, all named record, in FOLDER. Prints the number of files as JSON
+ * when it ends.
  */
 #include <fcntl.h>
 #include <stdio.h>

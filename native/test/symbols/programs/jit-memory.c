@@ -1,6 +1,7 @@
 /*
- * Maps executable memory without a file, as a JIT compiler does, prints where, says "ready" and waits. With the argument
- * "silent" its /tmp is first made a file system in user space that answers nothing: who looks there waits for ever.
+ * Maps executable memory without a file, as a JIT compiler does, prints where, says "ready" and waits. With the
+ * argument "silent" its /tmp is first made a file system in user space that answers nothing: who looks there waits for
+ * ever.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
