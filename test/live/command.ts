@@ -89,13 +89,12 @@ export function logLines(agent: TestAgent): { level: string; text: string }[] {
     .map(line => JSON.parse(line) as { level: string; text: string });
 }
 
-/** Waits for a line of the log that matches, and gives its text. */
-export function logged(agent: TestAgent, pattern: RegExp, waitMs = 10_000): Promise<string> {
-  return eventually(
-    `a line of the log like ${pattern}`,
-    waitMs,
-    async () => logLines(agent).find(({ text }) => pattern.test(text))?.text,
-  );
+/** Waits for a line of the log that matches, and gives its text. Fails with all of the log. */
+export async function logged(agent: TestAgent, pattern: RegExp, waitMs = 10_000): Promise<string> {
+  const what = `a line of the log like ${pattern}`;
+  return eventually(what, waitMs, async () => logLines(agent).find(({ text }) => pattern.test(text))?.text).catch(cause => {
+    throw new Error(`${what} is missing in: ${agent.log()}`, { cause });
+  });
 }
 
 /** Resident memory of a process in bytes. */

@@ -28,9 +28,9 @@ class PerfMap {
   public:
     struct Limits {
         /** At most this much of a file is read at a time; of more only the end, because later lines win. */
-        uint64_t readBytes = 64U << 20;
-        size_t entries = 500'000;
-        size_t nameBytes = 32U << 20;
+        uint64_t readBytes = 32U << 20;
+        size_t entries = 250'000;
+        size_t nameBytes = 16U << 20;
     };
     PerfMap() : PerfMap(Limits{}) {}
     explicit PerfMap(const Limits &limits) : limits_(limits) {}
