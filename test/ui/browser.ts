@@ -10,6 +10,9 @@ import { eventually } from '../live/agent.ts';
 /** For every wait: machines that run tests are slow and shared. */
 export const waitMs = 30_000;
 
+/** Rows of the flame graph, in CSS pixels. */
+const flameRowPx = 20;
+
 export const screenshotDir = join(projectDir, '.build', 'screenshots');
 
 /** Nothing but what it is told: no calls home, no updates, no GPU that the machine has not. */
@@ -119,4 +122,16 @@ export async function boxOf(part: Locator): Promise<{ x: number; y: number; widt
   const box = await part.boundingBox();
   assert.ok(box !== null, 'the part is in sight');
   return box;
+}
+
+/** Points at the frame with this name: looks along every row, from the root's upwards. */
+export async function pointAt(ui: UiPage, name: string): Promise<{ x: number; y: number }> {
+  const box = await boxOf(ui.part('flame-graph'));
+  for (let y = box.y + box.height - flameRowPx / 2; y > box.y; y -= flameRowPx / 2) {
+    for (let x = box.x + box.width / 40; x < box.x + box.width; x += box.width / 20) {
+      await ui.page.mouse.move(x, y);
+      if ((await ui.text('flame-status')).split('\n')[0]?.endsWith(name) === true) return { x, y };
+    }
+  }
+  throw new Error(`no frame ${name} in sight`);
 }
