@@ -56,6 +56,16 @@ function retainAll(store: TestStore): number {
   return longest;
 }
 
+test('new limits hold from the next run on', context => {
+  const store = openTestStore(context, { retention: { maxAgeMs: 100 * hourMs } });
+  writeMinutes(store, 180);
+  retainAll(store);
+  assert.ok(store.reader.extent().oldestMs <= noonMs);
+  store.writer.setRetention({ maxBytes: 2 ** 31, maxAgeMs: hourMs });
+  retainAll(store);
+  assert.ok(store.reader.extent().oldestMs >= store.nowMs - hourMs - 60_000);
+});
+
 test('what is older than the limit goes, the rest stays', context => {
   const store = openTestStore(context, { retention: { maxAgeMs: 2 * hourMs } });
   writeMinutes(store, 300);
