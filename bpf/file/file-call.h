@@ -60,6 +60,13 @@ struct file_open_call {
     char text[FILE_ENTRY_NAME_BYTES];
 };
 
+/* A return, as its hook saw it. */
+struct file_return {
+    code_addr frame;
+    __s64 result;
+    __u64 own_frames; /* of the hook, at the top of the kernel stack */
+};
+
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, FILE_CALLS_MAX);

@@ -48,17 +48,22 @@ static __always_inline void describe_call(struct file_event *event, enum file_op
     bpf_get_current_comm(event->comm, sizeof(event->comm));
 }
 
-/* The path is in place: adds the stacks and hands the record over. */
-static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, ktime_ns now_ns) {
-    __u32 size_bytes;
+/* The path and header.time_ns are in place: adds the stacks and hands the record over. */
+static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, __u64 own_frames) {
+    __u32 kernel_bytes, user_bytes, size_bytes;
+    ktime_ns now_ns;
 
     /* The verifier must see the bound on the very register that is added to the record's address. */
     asm volatile("" : "+r"(path_bytes));
     if (path_bytes > PATH_MAX_BYTES)
         path_bytes = 0;
     event->path_length = (__u16)path_bytes;
-    size_bytes = sizeof(*event) + (__u32)path_bytes +
-                 stack_both(ctx, event->tail + path_bytes, &event->kernel_depth, &event->user_depth);
+    kernel_bytes = stack_kernel_below(ctx, event->tail + path_bytes, (__u32)own_frames);
+    user_bytes = stack_user(ctx, event->tail + path_bytes + kernel_bytes);
+    event->kernel_depth = (__u16)(kernel_bytes / 8);
+    event->user_depth = (__u16)(user_bytes / 8);
+    size_bytes = sizeof(*event) + (__u32)path_bytes + kernel_bytes + user_bytes;
+    now_ns = event->header.time_ns;
     event_header_fill(&event->header, 0, size_bytes);
     event->header.time_ns = now_ns;
     file_emit(ctx, event, size_bytes);
@@ -79,9 +84,9 @@ static __always_inline __u32 open_name(struct file_event *event, const struct fi
     return length > 0 ? (__u32)length - 1 : 0;
 }
 
-static __always_inline int open_end(void *ctx, code_addr frame, __s64 result) {
+static __always_inline int open_end(void *ctx, const struct file_return *end) {
     struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_OPEN};
-    struct file_open_call *call = file_call_of(&file_open_calls, &key, frame);
+    struct file_open_call *call = file_call_of(&file_open_calls, &key, end->frame);
     ktime_ns now_ns;
     struct file_slot *slot;
     struct file_event *event;
@@ -90,7 +95,7 @@ static __always_inline int open_end(void *ctx, code_addr frame, __s64 result) {
     if (!call)
         return 0;
     now_ns = bpf_ktime_get_ns();
-    if (!sum_up(FILE_OPEN, now_ns - call->head.start_ns, result))
+    if (!sum_up(FILE_OPEN, now_ns - call->head.start_ns, end->result))
         goto forget;
     slot = file_claim();
     if (!slot) {
@@ -100,14 +105,15 @@ static __always_inline int open_end(void *ctx, code_addr frame, __s64 result) {
     event = (struct file_event *)slot->record;
     describe_call(event, FILE_OPEN);
     event->latency_ns = now_ns - call->head.start_ns;
-    event->result = result;
+    event->result = end->result;
+    event->header.time_ns = now_ns;
     event->open_flags = call->flags;
     event->open_mode = call->mode;
     event->known = (__u16)call->known;
-    file = result >= 0 ? file_of_fd((__u32)result) : NULL;
+    file = end->result >= 0 ? file_of_fd((__u32)end->result) : NULL;
     if (file)
         describe_inode(event, file);
-    tell(ctx, event, open_name(event, call), now_ns);
+    tell(ctx, event, open_name(event, call), end->own_frames);
     file_release(slot);
 forget:
     bpf_map_delete_elem(&file_open_calls, &key);
@@ -138,9 +144,9 @@ static __always_inline int is_same_file(const struct file_call *call, struct fil
     return call->fd < 0 || file_of_fd((__u32)call->fd) == file;
 }
 
-static __always_inline int transfer_end(void *ctx, enum file_operation operation, code_addr frame, __s64 result) {
+static __always_inline int transfer_end(void *ctx, enum file_operation operation, const struct file_return *end) {
     struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = operation};
-    struct file_call *call = file_call_of(&file_calls, &key, frame);
+    struct file_call *call = file_call_of(&file_calls, &key, end->frame);
     struct task_struct *task = (struct task_struct *)bpf_get_current_task();
     ktime_ns now_ns;
     struct file_slot *slot;
@@ -151,7 +157,7 @@ static __always_inline int transfer_end(void *ctx, enum file_operation operation
     if (!call)
         return 0;
     now_ns = bpf_ktime_get_ns();
-    if (!sum_up(operation, now_ns - call->head.start_ns, result))
+    if (!sum_up(operation, now_ns - call->head.start_ns, end->result))
         goto forget;
     slot = file_claim();
     if (!slot) {
@@ -161,7 +167,8 @@ static __always_inline int transfer_end(void *ctx, enum file_operation operation
     event = (struct file_event *)slot->record;
     describe_call(event, operation);
     event->latency_ns = now_ns - call->head.start_ns;
-    event->result = result;
+    event->result = end->result;
+    event->header.time_ns = now_ns;
     event->requested_bytes = call->vector_length
                                  ? vector_bytes((const struct iovec *)call->requested, call->vector_length)
                                  : call->requested;
@@ -173,7 +180,7 @@ static __always_inline int transfer_end(void *ctx, enum file_operation operation
         if (path_bytes && event->tail[0] == '.')
             event->known |= FILE_PATH_IS_CUT;
     }
-    tell(ctx, event, path_bytes, now_ns);
+    tell(ctx, event, path_bytes, end->own_frames);
     file_release(slot);
 forget:
     bpf_map_delete_elem(&file_calls, &key);

@@ -136,6 +136,13 @@ static __always_inline void syscall_begin(enum file_operation operation, code_ad
     transfer_begin(operation, pid_tgid, call);
 }
 
+/* ---- What the programs of each way know of a return. */
+
+#define RETURN_BY_TRACING(ctx, value)                                                                                  \
+    &((struct file_return){.frame = frame_of_context(ctx), .result = (value), .own_frames = STACK_TRACING_FRAMES})
+#define RETURN_BY_PROBE(ctx, value) &((struct file_return){.frame = PT_REGS_SP(ctx), .result = (value)})
+#define RETURN_BY_SYSCALL(value) &((struct file_return){.result = (value)})
+
 /* ---- Programs: fentry/fexit. */
 
 static __always_inline __u32 mode_of(struct file *file) {
@@ -153,7 +160,7 @@ int open_fentry(__u64 *ctx) {
 
 SEC("fexit/do_sys_openat2")
 int open_fexit(__u64 *ctx) {
-    return open_end(ctx, frame_of_context(ctx), (__s32)ctx[3]);
+    return open_end(ctx, RETURN_BY_TRACING(ctx, (__s32)ctx[3]));
 }
 
 SEC("kprobe/do_sys_openat2")
@@ -167,7 +174,7 @@ int open_kprobe(struct pt_regs *ctx) {
 
 SEC("kretprobe/do_sys_openat2")
 int open_kretprobe(struct pt_regs *ctx) {
-    return open_end(ctx, PT_REGS_SP(ctx), (__s32)PT_REGS_RC(ctx));
+    return open_end(ctx, RETURN_BY_PROBE(ctx, (__s32)PT_REGS_RC(ctx)));
 }
 
 /* The four functions of one kernel function that reads or writes. Both take the file first; the second and third are a
@@ -184,7 +191,7 @@ int open_kretprobe(struct pt_regs *ctx) {
     int name##_fexit(__u64 *ctx) {                                                                                     \
         if (!is_storage(mode_of((struct file *)ctx[0])))                                                               \
             return 0;                                                                                                  \
-        return transfer_end(ctx, operation, frame_of_context(ctx), (__s64)ctx[(is_vector) ? 5 : 4]);                   \
+        return transfer_end(ctx, operation, RETURN_BY_TRACING(ctx, (__s64)ctx[(is_vector) ? 5 : 4]));                  \
     }                                                                                                                  \
     SEC("kprobe/" #function)                                                                                           \
     int name##_kprobe(struct pt_regs *ctx) {                                                                           \
@@ -197,7 +204,7 @@ int open_kretprobe(struct pt_regs *ctx) {
     }                                                                                                                  \
     SEC("kretprobe/" #function)                                                                                        \
     int name##_kretprobe(struct pt_regs *ctx) {                                                                        \
-        return transfer_end(ctx, operation, PT_REGS_SP(ctx), (__s64)PT_REGS_RC(ctx));                                  \
+        return transfer_end(ctx, operation, RETURN_BY_PROBE(ctx, (__s64)PT_REGS_RC(ctx)));                             \
     }
 
 TRANSFER_PROBES(read, vfs_read, FILE_READ, 0)
@@ -228,7 +235,7 @@ SEC("fexit/vfs_fsync_range")
 int fsync_fexit(__u64 *ctx) {
     if (!is_storage(mode_of((struct file *)ctx[0])))
         return 0;
-    return transfer_end(ctx, FILE_FSYNC, frame_of_context(ctx), (__s32)ctx[4]);
+    return transfer_end(ctx, FILE_FSYNC, RETURN_BY_TRACING(ctx, (__s32)ctx[4]));
 }
 
 SEC("kprobe/vfs_fsync_range")
@@ -243,7 +250,7 @@ int fsync_kprobe(struct pt_regs *ctx) {
 
 SEC("kretprobe/vfs_fsync_range")
 int fsync_kretprobe(struct pt_regs *ctx) {
-    return transfer_end(ctx, FILE_FSYNC, PT_REGS_SP(ctx), (__s32)PT_REGS_RC(ctx));
+    return transfer_end(ctx, FILE_FSYNC, RETURN_BY_PROBE(ctx, (__s32)PT_REGS_RC(ctx)));
 }
 
 /* The function of a system call has the program's registers as its only argument. */
@@ -270,7 +277,7 @@ static __always_inline void sync_call_begin(code_addr frame, struct pt_regs *reg
     }                                                                                                                  \
     SEC("fexit/" SYSCALL_FUNCTION #call)                                                                               \
     int name##_fexit(__u64 *ctx) {                                                                                     \
-        return transfer_end(ctx, FILE_FSYNC, frame_of_context(ctx), (__s64)ctx[1]);                                    \
+        return transfer_end(ctx, FILE_FSYNC, RETURN_BY_TRACING(ctx, (__s64)ctx[1]));                                   \
     }
 
 SYNC_CALL_PROBES(fsyncs, fsync)
@@ -284,7 +291,7 @@ int fsyncs_kprobe(struct pt_regs *ctx) {
 
 SEC("kretprobe")
 int fsyncs_kretprobe(struct pt_regs *ctx) {
-    return transfer_end(ctx, FILE_FSYNC, PT_REGS_SP(ctx), (__s64)PT_REGS_RC(ctx));
+    return transfer_end(ctx, FILE_FSYNC, RETURN_BY_PROBE(ctx, (__s64)PT_REGS_RC(ctx)));
 }
 
 /* ---- Programs: tracepoints of system calls. */
@@ -325,7 +332,7 @@ int creat_enter(struct syscall_enter *ctx) {
 
 SEC("tracepoint/syscalls/sys_exit_open")
 int open_exit(struct syscall_exit *ctx) {
-    return open_end(ctx, 0, ctx->result);
+    return open_end(ctx, RETURN_BY_SYSCALL(ctx->result));
 }
 
 /* read, pread64, write and pwrite64 have (fd, buffer, size) in common, the vector calls (fd, vector, length). */
@@ -345,7 +352,7 @@ int open_exit(struct syscall_exit *ctx) {
     }                                                                                                                  \
     SEC("tracepoint/syscalls/sys_exit_" #name)                                                                         \
     int name##_exit(struct syscall_exit *ctx) {                                                                        \
-        return transfer_end(ctx, operation, 0, ctx->result);                                                           \
+        return transfer_end(ctx, operation, RETURN_BY_SYSCALL(ctx->result));                                           \
     }
 
 TRANSFER_TRACEPOINTS(read, FILE_READ)
@@ -361,7 +368,7 @@ int fsync_enter(struct syscall_enter *ctx) {
 
 SEC("tracepoint/syscalls/sys_exit_fsync")
 int fsync_exit(struct syscall_exit *ctx) {
-    return transfer_end(ctx, FILE_FSYNC, 0, ctx->result);
+    return transfer_end(ctx, FILE_FSYNC, RETURN_BY_SYSCALL(ctx->result));
 }
 
 /* ---- A thread ends. */

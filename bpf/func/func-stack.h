@@ -73,7 +73,8 @@ struct func_return {
     code_addr frame;
     __u64 result;
     enum func_domain domain;
-    __u32 syscall;
+    __u32 syscall;    /* number plus 1; 0 for none */
+    __u64 own_frames; /* of the hook, at the top of the kernel stack */
 };
 
 struct {

@@ -115,17 +115,26 @@ static __always_inline int sum_up(duration_ns latency_ns, int is_error) {
     return 0;
 }
 
-/* Writes the stack behind the event; the function itself is its leaf, which a return no longer shows. Returns the
- * bytes. */
-static __always_inline __u32 write_stack(void *ctx, struct func_event *event, enum func_domain domain) {
+/* Kernel stack from the function on. On some kernels a tracing program's stack still shows the function, through which
+ * the trampoline returns; otherwise it is put in front. */
+static __always_inline __u32 write_kernel_stack(void *ctx, struct func_event *event, __u32 own_frames) {
+    __u32 bytes = stack_kernel_below(ctx, &event->addresses[1], own_frames);
+
+    if (own_frames && bytes >= 8 && event->addresses[1] - event->address < 16)
+        return stack_kernel_below(ctx, event->addresses, own_frames);
+    return 8 + bytes;
+}
+
+/* Writes the stack behind the event; the function itself is its leaf. Returns the bytes. */
+static __always_inline __u32 write_stack(void *ctx, struct func_event *event, const struct func_return *end) {
     __u8 *tail = (__u8 *)event->addresses;
     __u32 kernel_bytes = 0, user_bytes = 0;
 
     event->addresses[0] = event->address;
-    if (domain == FUNC_KERNEL) {
-        kernel_bytes = 8 + stack_kernel(ctx, tail + 8);
+    if (end->domain == FUNC_KERNEL) {
+        kernel_bytes = write_kernel_stack(ctx, event, (__u32)end->own_frames);
         user_bytes = stack_user(ctx, tail + kernel_bytes);
-    } else if (domain == FUNC_SYSCALL) {
+    } else if (end->domain == FUNC_SYSCALL) {
         kernel_bytes = 8;
         user_bytes = stack_user(ctx, tail + 8);
     } else {
@@ -136,7 +145,7 @@ static __always_inline __u32 write_stack(void *ctx, struct func_event *event, en
     return kernel_bytes + user_bytes;
 }
 
-static __always_inline void tell(void *ctx, struct func_event *event, enum func_domain domain, ktime_ns now_ns) {
+static __always_inline void tell(void *ctx, struct func_event *event, const struct func_return *end, ktime_ns now_ns) {
     struct func_settings *settings = settings_of();
     __u32 size_bytes = sizeof(*event);
 
@@ -147,7 +156,7 @@ static __always_inline void tell(void *ctx, struct func_event *event, enum func_
     event->kernel_depth = 0;
     event->user_depth = 0;
     if (settings && settings->has_stacks)
-        size_bytes += write_stack(ctx, event, domain);
+        size_bytes += write_stack(ctx, event, end);
     event_header_fill(&event->header, 0, size_bytes);
     event->header.time_ns = now_ns;
     func_emit(ctx, event, size_bytes);
@@ -178,7 +187,7 @@ static __always_inline void call_end(void *ctx, struct func_call_key *key, const
             event->result = end->result;
             event->syscall = end->syscall;
             __builtin_memcpy(event->args, call->args, sizeof(event->args));
-            tell(ctx, event, end->domain, now_ns);
+            tell(ctx, event, end, now_ns);
             func_release(slot);
         } else {
             func_count(DROP_NESTED);
@@ -214,7 +223,7 @@ int func_fentry(void *ctx) {
 
 SEC("fexit/vfs_read")
 int func_fexit(void *ctx) {
-    struct func_return end = {.domain = FUNC_KERNEL};
+    struct func_return end = {.domain = FUNC_KERNEL, .own_frames = STACK_TRACING_FRAMES};
 
     end.frame = frame_of_context(ctx);
     end.result = returns_value ? result_of_tracing(end.frame, arg_count) : 0;
