@@ -68,6 +68,8 @@ function readReports(): string[] {
   const reports: string[] = [];
   for (const file of readdirSync(reportDir)) {
     const text = readFileSync(`${reportDir}/${file}`, 'utf8');
+    // The leak checker's own tracer may fail while threads end; that says nothing of leaks, and the other files' checks still count.
+    if (/LeakSanitizer has encountered a fatal error/.test(text) && !/ERROR: AddressSanitizer/.test(text)) continue;
     if (!text.includes('detected memory leaks')) reports.push(text);
     const leaks = text
       .split('\n\n')
