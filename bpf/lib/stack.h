@@ -19,11 +19,12 @@
  * the sizes only as far as the mask tells. */
 #define STACK_ROOM_BYTES (2 * (STACK_MASK + 1))
 
-/* Frames of our own at the top of the kernel stack that a tracing program (fentry, fexit) sees: it and its trampoline. */
+/* Frames of our own at the top of the kernel stack that a tracing program (fentry, fexit) sees: it and its trampoline.
+ */
 #define STACK_TRACING_FRAMES 2
 
-/* Bytes written to `to`, at most STACK_MAX_BYTES, without the first `skipped` frames (a constant); 0 where there is no kernel
- * stack (a sample in user mode). */
+/* Bytes written to `to`, at most STACK_MAX_BYTES, without the first `skipped` frames (a constant); 0 where there is no
+ * kernel stack (a sample in user mode). */
 static __always_inline __u32 stack_kernel_below(void *ctx, void *to, __u32 skipped) {
     long bytes = bpf_get_stack(ctx, to, STACK_MAX_BYTES, skipped & BPF_F_SKIP_FIELD_MASK);
 
