@@ -2,44 +2,79 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually, type SpansResult, type StatusResponse, startAgent, type TestAgent } from '../live/agent.ts';
 import { type Collector, makeCollector } from './collector.ts';
 
 const outageMs = 30_000;
 
-/** Ends 50 processes with a name of their own: each gives one span. */
-function work(): void {
-  for (let i = 0; i < 50; i += 1) execFileSync('/bin/true');
+/** Processes of a name that no other program on the machine has: each gives one span when it ends, also where nothing else happens. */
+class Workload {
+  readonly service = `collector-work-${process.pid}`;
+  ran = 0;
+  private readonly folder = mkdtempSync(join(tmpdir(), 'hotspan-work-'));
+  private readonly program = join(this.folder, this.service);
+
+  constructor() {
+    copyFileSync('/bin/true', this.program);
+  }
+
+  run(): void {
+    for (let i = 0; i < 50; i += 1) execFileSync(this.program);
+    this.ran += 50;
+  }
+
+  close(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
 }
 
-async function storedCount(agent: TestAgent): Promise<number> {
-  const spans = await agent.get<SpansResult>('/api/v1/spans?from=now-1h&to=now&limit=1');
+async function storedCount(agent: TestAgent, filter = ''): Promise<number> {
+  const spans = await agent.get<SpansResult>(`/api/v1/spans?from=now-1h&to=now&limit=1&filter=${encodeURIComponent(filter)}`);
   assert.ok(spans.isCountExact);
   return spans.count;
 }
 
-/** Waits until nothing is stored any more and everything stored was sent. */
-async function settle(agent: TestAgent): Promise<number> {
-  await agent.post('/api/v1/sources/exec/stop');
-  await agent.post('/api/v1/sources/file/stop');
-  await eventually('the spans are stored', 10_000, async () => ((await storedCount(agent)) >= 50 ? true : undefined));
-  return eventually('everything stored is sent', 60_000, async () => {
-    const count = await storedCount(agent);
-    const exporter = (await agent.get<StatusResponse>('/api/v1/status')).exporters.find(state => state.name === 'otlp traces');
-    return exporter !== undefined && exporter.sent + exporter.dropped >= count ? count : undefined;
+async function sender(agent: TestAgent): Promise<StatusResponse['exporters'][number]> {
+  const { exporters } = await agent.get<StatusResponse>('/api/v1/status');
+  const state = exporters.find(exporter => exporter.name === 'otlp traces');
+  assert.ok(state !== undefined);
+  return state;
+}
+
+/** The workload's spans are in the store, all of them. */
+async function allStored(agent: TestAgent, work: Workload): Promise<void> {
+  await eventually(`${work.ran} spans of the workload are stored`, 20_000, async () => {
+    const count = await storedCount(agent, `source=exec service="${work.service}"`);
+    assert.ok(count <= work.ran, `${count} spans of ${work.ran} processes`);
+    return count === work.ran ? true : undefined;
   });
 }
 
-async function compare(agent: TestAgent, collector: Collector): Promise<void> {
-  const stored = await settle(agent);
-  const received = await eventually('the collector wrote what it took', 10_000, async () => {
-    const ids = new Set(collector.spans().map(span => `${span.traceId} ${span.spanId}`));
-    return ids.size >= stored ? ids.size : undefined;
-  });
-  const exporter = (await agent.get<StatusResponse>('/api/v1/status')).exporters.find(state => state.name === 'otlp traces');
-  assert.equal(exporter?.dropped, 0);
-  assert.equal(received, stored);
+/** Stops what makes spans, and waits until the collector has as many as the store. */
+async function compare(agent: TestAgent, collector: Collector, work: Workload): Promise<void> {
+  await agent.post('/api/v1/sources/exec/stop');
+  await agent.post('/api/v1/sources/file/stop');
+  await allStored(agent, work);
+  let seen = '';
+  try {
+    await eventually('as many received as stored', 60_000, async () => {
+      const received = collector.spans();
+      const ids = new Set(received.map(span => `${span.traceId} ${span.spanId}`));
+      const ours = new Set(
+        received.filter(span => span.name === 'process' && span.service === work.service).map(span => span.spanId),
+      );
+      const stored = await storedCount(agent);
+      seen = `${ids.size} received, ${stored} stored; of the workload ${ours.size} received, ${work.ran} made`;
+      return ids.size === stored && ours.size === work.ran ? true : undefined;
+    });
+  } catch (error) {
+    throw new Error(`at the end: ${seen}`, { cause: error });
+  }
+  assert.equal((await sender(agent)).dropped, 0);
 }
 
 async function oneSpanAgrees(agent: TestAgent, collector: Collector): Promise<void> {
@@ -56,24 +91,30 @@ async function oneSpanAgrees(agent: TestAgent, collector: Collector): Promise<vo
 }
 
 test('over http/protobuf: the count equals the store, values agree, and an outage of 30 s loses nothing', async () => {
+  const work = new Workload();
   const collector = await makeCollector();
   await collector.start();
   const agent = await startAgent({ args: ['--otlp-endpoint', collector.httpUrl] });
   try {
-    work();
+    work.run();
     // What a killed collector had taken and not yet written is its own loss, so it is killed when it has written everything.
-    await compare(agent, collector);
+    await compare(agent, collector, work);
     await collector.kill();
     await agent.post('/api/v1/sources/exec/start');
     await agent.post('/api/v1/sources/file/start');
-    work();
-    await new Promise(resolve => setTimeout(resolve, outageMs));
-    work();
-    const during = (await agent.get<StatusResponse>('/api/v1/status')).exporters.find(state => state.name === 'otlp traces');
-    assert.ok((during?.queued ?? 0) >= 100, `${during?.queued} spans wait while the collector is away`);
-    assert.notEqual(during?.state, 'ok');
+    const restMs = Date.now() + outageMs;
+    work.run();
+    await new Promise(resolve => setTimeout(resolve, restMs - Date.now()));
+    work.run();
+    await allStored(agent, work);
+    // The sender counts what waits whenever it tries again, at the latest after 10 s.
+    const during = await eventually('100 spans wait while the collector is away', 30_000, async () => {
+      const state = await sender(agent);
+      return state.queued >= 100 ? state : undefined;
+    });
+    assert.notEqual(during.state, 'ok');
     await collector.start();
-    await compare(agent, collector);
+    await compare(agent, collector, work);
     await oneSpanAgrees(agent, collector);
     const names = await eventually('metrics arrive', 20_000, async () => {
       const found = collector.metricNames();
@@ -84,20 +125,23 @@ test('over http/protobuf: the count equals the store, values agree, and an outag
   } finally {
     await agent.stop();
     await collector.close();
+    work.close();
   }
 });
 
 test('over gRPC: the count equals the store and values agree', async () => {
+  const work = new Workload();
   const collector = await makeCollector();
   await collector.start();
   const agent = await startAgent({ args: ['--otlp-endpoint', collector.grpcUrl, '--otlp-protocol', 'grpc'] });
   try {
-    work();
-    work();
-    await compare(agent, collector);
+    work.run();
+    work.run();
+    await compare(agent, collector, work);
     await oneSpanAgrees(agent, collector);
   } finally {
     await agent.stop();
     await collector.close();
+    work.close();
   }
 });

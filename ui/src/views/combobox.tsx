@@ -1,7 +1,7 @@
 /** A text field with a list of offers under it, by pointer and keyboard. What is offered, and what a choice does, is the parent's. */
 
 import type { RefObject } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import { useDismiss } from './parts.tsx';
 
 export interface Offer {
@@ -30,7 +30,7 @@ export function Combobox(props: ComboboxProps) {
   const { id, offers } = props;
   const [choice, setChoice] = useState(-1);
   const isOpen = offers.length > 0;
-  useEffect(() => setChoice(-1), [offers]);
+  useLayoutEffect(() => setChoice(-1), [offers]);
   useDismiss(isOpen, props.onCancel);
   const edit = (element: HTMLInputElement) => props.onEdit(element.value, element.selectionStart ?? element.value.length);
   const onKeyDown = (event: KeyboardEvent) => {

@@ -1,6 +1,6 @@
 /** The one filter of all pages, with completion of keys and of values that were seen in the range. */
 
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type CompletionSite, completionSite, filterKeys, quote } from '../lib/filter.ts';
 import { filterText, page, setFilter } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
@@ -15,7 +15,8 @@ export function FilterBox() {
   const [site, setSite] = useState<CompletionSite | undefined>(undefined);
   const offers = useOffers(site);
   const applied = filterText.value;
-  useEffect(() => setText(applied), [applied]);
+  // Before the paint: later it could take back what was typed meanwhile.
+  useLayoutEffect(() => setText(applied), [applied]);
   // On the flame page `/` searches the graph; there the filter has its own key.
   const key = page.value === 'flame' ? 'f' : '/';
   useKeys([{ key, help: 'Filter', run: () => input.current?.select() }]);

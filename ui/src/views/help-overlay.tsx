@@ -1,8 +1,8 @@
 /** All keys that work here and now, from the bindings themselves. */
 
 import { signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
-import { bindings } from '../state/keys.ts';
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import { bindings, useKeysAbove } from '../state/keys.ts';
 
 export const isHelpOpen = signal(false);
 
@@ -17,13 +17,18 @@ const keyNames: Readonly<Record<string, string>> = {
 export function HelpOverlay() {
   const dialog = useRef<HTMLDialogElement>(null);
   const isOpen = isHelpOpen.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // The browser gives the focus to the dialog, keeps it there, and gives it back to what had it.
     if (isOpen) dialog.current?.showModal();
     else dialog.current?.close();
   }, [isOpen]);
   const close = () => {
     isHelpOpen.value = false;
   };
+  useKeysAbove(isOpen, [
+    { key: 'Escape', help: 'Close', run: close },
+    { key: '?', help: 'Close', run: close },
+  ]);
   // Several keys for one thing stand on one line.
   const lines = new Map<string, string[]>();
   for (const binding of bindings.value.flat()) lines.set(binding.help, [...(lines.get(binding.help) ?? []), binding.key]);
@@ -32,7 +37,7 @@ export function HelpOverlay() {
       <header class="row between">
         <h2>Keys</h2>
         <button type="button" class="ghost" onClick={close}>
-          Close
+          Close <kbd>Esc</kbd>
         </button>
       </header>
       <dl class="help-keys">

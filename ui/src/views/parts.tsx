@@ -1,7 +1,7 @@
 /** Small pieces that every page uses: failures, empty places, skeletons, switches, copy buttons, links that stay in the page. */
 
 import type { ComponentChildren } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useState } from 'preact/hooks';
 import { asSentence } from '../lib/format.ts';
 import { type AddressPatch, hrefOf, navigate } from '../state/address.ts';
 import type { ApiFailure } from '../state/api.ts';
@@ -129,7 +129,7 @@ export function Figure({ name, value, title, isBad }: { name: string; value: str
 
 /** Closes a popup when the user clicks elsewhere or presses Escape. */
 export function useDismiss(isOpen: boolean, close: () => void): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!isOpen) return undefined;
     const onPointer = (event: PointerEvent) => {
       if (!(event.target instanceof Element) || event.target.closest('.popup, .popup-anchor') === null) close();
