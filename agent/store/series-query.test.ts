@@ -125,6 +125,12 @@ test('metrics are averaged over a step and added over labels', context => {
   assert.deepEqual(store.reader.series({ ...cpu, name: 'host.load', points: 12 }).groups[0]?.values.slice(0, 3), [2, 7, 12]);
 });
 
+test('a metric that has no value yet is empty by every group, not refused', context => {
+  const store = openTestStore(context);
+  for (const groupBy of ['', 'kind'])
+    assert.deepEqual(store.reader.series({ ...minute, name: 'host.cpu', filter: '', groupBy, points: 60 }).groups, []);
+});
+
 test('more than 20 groups end in one for the rest', context => {
   const store = openTestStore(context);
   for (let i = 0; i < 50; i += 1) {

@@ -117,13 +117,18 @@ export class SeriesReader {
   query(query: SeriesQuery): SeriesResult {
     const sums = new StepSums(query);
     const plan = planTimes({ fromMs: sums.fromMs, toMs: query.toMs }, readMarks(this.database));
-    const isMetric = this.statements.metricNamed.get(query.name) !== undefined;
     const { unit, groups } = spanSeries.has(query.name)
       ? this.spans(query, sums, plan)
-      : isMetric
+      : this.isMetric(query.name)
         ? this.metrics(query, sums, plan)
         : this.samples(query, sums, plan);
     return { name: query.name, unit, fromMs: sums.fromMs, toMs: query.toMs, stepMs: sums.stepMs, groups };
+  }
+
+  /** A name with a dot is a metric's also before its first value: in the agent's first second the host's charts are empty, not refused. */
+  private isMetric(name: string): boolean {
+    if (this.statements.metricNamed.get(name) !== undefined) return true;
+    return name.includes('.') && this.statements.type.get(name) === undefined;
   }
 
   private samples(query: SeriesQuery, sums: StepSums, plan: TimePlan): Pick<SeriesResult, 'unit' | 'groups'> {
