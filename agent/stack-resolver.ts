@@ -3,22 +3,14 @@
  * come from the symbolizer's own thread in a few milliseconds; what waits is bounded.
  */
 
-import type { FrameInfo, NativeSymbolizer } from './bpf/native.ts';
+import type { FrameInfo, FrameKind, NativeSymbolizer } from './bpf/native.ts';
 import type { StackBytes } from './sources/source.ts';
 
 /** More than this many waiting samples or spans means that names do not keep up; further ones are dropped and counted. */
 const maxWaiting = 65_536;
 
-/** The root of stacks that broke. The symbolizer gives ids from 1 on. */
-const incompleteRoot: FrameInfo = {
-  id: 0,
-  kind: 'unresolved',
-  module: '',
-  buildId: '',
-  address: 0n,
-  lines: [{ name: 'incomplete: no frame pointer', file: '', line: 0 }],
-  isGuess: false,
-};
+/** The symbolizer gives ids from 256 on: those below are frames that are no code. 0 is what it gives when it has no more. */
+const maxMarks = 255;
 
 interface Waiting {
   readonly stack: Uint32Array;
@@ -32,6 +24,8 @@ export class StackResolver {
   private named = new Uint8Array(1 << 14);
   /** Ids of addresses outside every mapping: no code lies there, so the walk had lost its way. */
   private readonly unmapped = new Set<number>();
+  /** Ids of frames that are no code, by kind and name. */
+  private readonly marks = new Map<string, number>();
   private readonly asked = new Set<number>();
   private fresh: number[] = [];
   private waiting: Waiting[] = [];
@@ -40,12 +34,28 @@ export class StackResolver {
   constructor(symbolizer: NativeSymbolizer, output: { frame(info: FrameInfo): void }) {
     this.symbolizer = symbolizer;
     this.output = output;
-    this.markNamed(incompleteRoot.id);
-    output.frame(incompleteRoot);
+    this.mark('(unknown)');
   }
 
   get pending(): number {
     return this.waiting.length;
+  }
+
+  /**
+   * Id of a frame that stands for no code: why a stack is incomplete, what a thread waited for. There are at most 255 of them, so
+   * their names come from tables, never from what was observed; a further one is called like the first.
+   */
+  mark(name: string, kind: FrameKind = 'unresolved'): number {
+    const key = `${kind} ${name}`;
+    let id = this.marks.get(key);
+    if (id !== undefined) return id;
+    id = Math.min(this.marks.size, maxMarks);
+    this.marks.set(key, id);
+    this.markNamed(id);
+    // The store knows a frame by module and address, over restarts too.
+    const address = hashOf(key);
+    this.output.frame({ id, kind, module: '', buildId: '', address, lines: [{ name, file: '', line: 0 }], isGuess: false });
+    return id;
   }
 
   /** Locations of a raw stack, root first: user frames below, kernel frames on top. */
@@ -74,7 +84,7 @@ export class StackResolver {
     for (let i = stack.length - 1; i >= 0; i -= 1) {
       if (!this.unmapped.has(stack[i] as number)) continue;
       const kept = new Uint32Array(stack.length - i);
-      kept[0] = incompleteRoot.id;
+      kept[0] = this.mark('incomplete: no frame pointer');
       kept.set(stack.subarray(i + 1), 1);
       return kept;
     }
@@ -134,4 +144,11 @@ export class StackResolver {
     }
     this.named[id] = 1;
   }
+}
+
+/** FNV-1a, 64 bits. */
+function hashOf(text: string): bigint {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash;
 }

@@ -192,7 +192,8 @@ export interface FrameLine {
 /**
  * One code location. An id never comes to mean another location, and equal locations have equal ids, with two exceptions: code that
  * took the place of other code (JIT functions, kernel modules, BPF programs) gets new ids, noticed once a second; and when millions of
- * locations are held the oldest are forgotten, and get new ids when they are seen again.
+ * locations are held the oldest are forgotten, and get new ids when they are seen again. Ids from 1 to 255 are never given: they are
+ * left for frames that are no code.
  */
 export interface FrameInfo {
   id: number;

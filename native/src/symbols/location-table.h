@@ -21,6 +21,8 @@ class LocationTable {
   public:
     /** Given for what could not be interned because ids ran out, after 2^32 locations. Never a location of its own. */
     static constexpr uint32_t noLocation = 0;
+    /** Ids below are not given: they are left to who uses the table, for frames that are no code. */
+    static constexpr uint32_t firstLocation = 256;
 
     explicit LocationTable(size_t maxLocations);
 
@@ -56,8 +58,8 @@ class LocationTable {
     size_t size_ = 0;
     uint64_t forgotten_ = 0;
     /** Id of the first entry of the first chunk kept. Chunks hold consecutive ids. */
-    uint32_t firstId_ = 1;
-    uint32_t nextId_ = 1;
+    uint32_t firstId_ = firstLocation;
+    uint32_t nextId_ = firstLocation;
     std::deque<std::unique_ptr<Chunk>> chunks_;
     /** Open addressing with linear probing; 0 is a free slot. A power of two, at most half full. */
     std::vector<uint32_t> slots_;
