@@ -9,8 +9,8 @@ goal="${1:-run}"
 
 # Compilers and libraries of the BPF objects and the addon; bpftool reads event layouts for `npm run gen`.
 run_packages="clang cmake make g++ libbpf-dev libelf-dev zlib1g-dev libcapstone-dev bpftool ca-certificates"
-# The real browser, the VM matrix, formatting, and the sanitizers of the addon's tests.
-test_packages="chromium qemu-system-x86 busybox-static xz-utils clang-format gcc procps"
+# The real browser, the VM matrix, formatting, the sanitizers of the addon's tests, and what stacks are compared with and of.
+test_packages="chromium qemu-system-x86 busybox-static xz-utils clang-format gcc procps gdb binutils musl-tools nginx redis-tools"
 # Tools that a machine may have in another way than from Debian: command:package.
 test_tools="go:golang-go rustc:rustc python3:python3 git:git"
 
@@ -39,6 +39,20 @@ apt() {
   fail "apt-get $1 failed: $reason; check that this machine reaches its Debian mirror (whole output: $log)"
 }
 
+# Servers that only tests need are not to be started when they are installed: Debian asks this script (invoke-rc.d(8)).
+without_services() {
+  policy=/usr/sbin/policy-rc.d
+  if [ -e "$policy" ]; then
+    "$@"
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+  trap 'rm -f "$policy"' EXIT
+  "$@"
+  rm -f "$policy"
+  trap - EXIT
+}
+
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 debian_packages() {
@@ -57,7 +71,7 @@ debian_packages() {
   say 1 "Debian packages: installing$missing"
   apt update
   # shellcheck disable=SC2086 # A list of words on purpose.
-  apt install --no-install-recommends $missing
+  without_services apt install --no-install-recommends $missing
 }
 
 # The stamp is the lock file that node_modules was made from.

@@ -85,7 +85,8 @@ function isExpectedSkip(kernel: KernelName, record: TestRecord): boolean {
 async function buildAnimals(): Promise<void> {
   const animals = readdirSync(join(projectDir, 'test', 'zoo'), { withFileTypes: true });
   for (const entry of animals) {
-    if (entry.isDirectory() || entry.name.endsWith('.c')) await buildZoo(entry.name.replace(/\.c$/, ''));
+    const isGo = existsSync(join(entry.parentPath, entry.name, 'go.mod'));
+    if (isGo || entry.name.endsWith('.c')) await buildZoo(entry.name.replace(/\.c$/, ''));
   }
 }
 

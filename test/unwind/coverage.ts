@@ -1,0 +1,35 @@
+/** Which code of a file has call frame information, as readelf tells: the referee where gdb and hotspan disagree. */
+
+import { execFileSync } from 'node:child_process';
+
+/** Start and end of what each FDE covers, by start. */
+type Ranges = readonly (readonly [number, number])[];
+
+const rangesOf = new Map<string, Ranges>();
+
+function readRanges(path: string): Ranges {
+  const text = execFileSync('readelf', ['--debug-dump=frames', '--wide', path], {
+    encoding: 'latin1',
+    maxBuffer: 1 << 30,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const ranges = [...text.matchAll(/ FDE .*pc=([0-9a-f]+)\.\.([0-9a-f]+)/g)].map(
+    ([, start = '', end = '']) => [Number.parseInt(start, 16), Number.parseInt(end, 16)] as const,
+  );
+  return ranges.sort((left, right) => left[0] - right[0]);
+}
+
+/** Whether the file has an FDE for the ELF address. */
+export function isCovered(path: string, elfAddress: number): boolean {
+  const ranges = rangesOf.get(path) ?? readRanges(path);
+  rangesOf.set(path, ranges);
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ranges[middle]![0] <= elfAddress) low = middle + 1;
+    else high = middle;
+  }
+  const range = ranges[low - 1];
+  return range !== undefined && elfAddress < range[1];
+}

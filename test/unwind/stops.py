@@ -1,0 +1,176 @@
+# Run inside gdb by gdb.ts: attaches to a process, stops it at random points, and tells of each stop one line of JSON on a socket: for
+# every thread its registers and gdb's own stack. The process stays stopped until a line comes back, so that whoever reads the other end
+# can look at the same memory. Settings come from the environment: STOPS_SOCKET, STOPS_PID, STOPS_SYMBOLS, STOPS_SEED, STOPS_THREADS.
+
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import gdb
+from gdb.unwinder import Unwinder, register_unwinder
+
+# By DWARF number (System V ABI for x86-64, figure 3.36).
+REGISTERS = ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp"] + ["r%d" % number for number in range(8, 16)]
+MAX_FRAMES = 1100
+WORD = (1 << 64) - 1
+
+# Frames that have a place of their own on the stack; inlined functions and tail calls that gdb deduces have none.
+OWN_FRAMES = {gdb.NORMAL_FRAME: "normal", gdb.SIGTRAMP_FRAME: "signal", gdb.ARCH_FRAME: "arch"}
+
+pid = int(os.environ["STOPS_PID"])
+chance = random.Random(int(os.environ["STOPS_SEED"]))
+max_threads = int(os.environ["STOPS_THREADS"])
+
+
+def unsigned(value):
+    return int(value.cast(gdb.selected_inferior().architecture().integer_type(64, False)))
+
+
+class FrameId:
+    def __init__(self, sp, pc):
+        self.sp, self.pc = sp, pc
+
+
+class CompiledCode(Unwinder):
+    """Frames of code that a program compiled while it ran, of which gdb knows nothing and would invent callers: by frame pointers."""
+
+    def __init__(self):
+        super().__init__("compiled code")
+        self.regions = []
+
+    def refresh(self):
+        with open("/proc/%d/maps" % pid) as maps:
+            lines = [line.split(maxsplit=5) for line in maps]
+        anonymous = [line[0].split("-") for line in lines if "x" in line[1] and (len(line) < 6 or line[5].startswith("/memfd:"))]
+        self.regions = [(int(start, 16), int(end, 16)) for start, end in anonymous]
+
+    def __call__(self, frame):
+        pc = unsigned(frame.read_register("rip"))
+        if not any(start <= pc < end for start, end in self.regions):
+            return None
+        bp, sp = unsigned(frame.read_register("rbp")), unsigned(frame.read_register("rsp"))
+        if bp < sp or bp & 7:
+            return None
+        try:
+            words = struct.unpack("<QQ", bytes(gdb.selected_inferior().read_memory(bp, 16)))
+        except gdb.MemoryError:
+            return None
+        number = gdb.selected_inferior().architecture().integer_type(64, False)
+        caller = frame.create_unwind_info(FrameId(gdb.Value(bp + 16), gdb.Value(pc)))
+        for name, value in (("rbp", words[0]), ("rip", words[1]), ("rsp", bp + 16)):
+            caller.add_saved_register(name, gdb.Value(value).cast(number))
+        return caller
+
+
+compiled_code = CompiledCode()
+
+
+def is_waiting(thread):
+    """In a system call."""
+    thread.switch()
+    ip = int(gdb.newest_frame().pc())
+    return bytes(gdb.selected_inferior().read_memory(ip - 2, 2)) == b"\x0f\x05"
+
+
+def stack_of_thread():
+    """gdb's frames, innermost first, and why there are no more."""
+    frames = []
+    frame = gdb.newest_frame()
+    try:
+        while frame is not None and len(frames) < MAX_FRAMES:
+            if frame.type() in OWN_FRAMES:
+                sp = unsigned(frame.read_register("rsp"))
+                frames.append([format(frame.pc() & WORD, "x"), format(sp, "x"), OWN_FRAMES[frame.type()]])
+            last = frame
+            frame = frame.older()
+        reason = gdb.frame_stop_reason_string(last.unwind_stop_reason()) if frame is None else "limit"
+    except gdb.error as error:
+        reason = str(error)
+    return frames, reason
+
+
+def describe_thread(thread):
+    thread.switch()
+    top = gdb.newest_frame()
+    registers = [format(unsigned(top.read_register(name)), "x") for name in REGISTERS]
+    ip = format(unsigned(top.read_register("rip")), "x")
+    frames, reason = stack_of_thread()
+    return {"tid": thread.ptid[1], "ip": ip, "registers": registers, "frames": frames, "end": reason}
+
+
+def step_some():
+    """A few instructions on, to meet what an interrupt seldom meets: prologues, epilogues, the procedure linkage table."""
+    ip = int(gdb.newest_frame().pc())
+    before = bytes(gdb.selected_inferior().read_memory(ip - 2, 2))
+    # After a system call instruction the thread may be about to wait for long; vfork (58) is over once it is stopped.
+    if before != b"\x0f\x05" or unsigned(gdb.parse_and_eval("$orig_rax")) == 58:
+        count = chance.randint(1, 60) if chance.random() < 0.8 else chance.randint(60, 1500)
+        gdb.execute("stepi %d" % count, to_string=True)
+
+
+def interrupter():
+    """Stops the process from outside, after so many seconds: gdb runs one command at a time."""
+    script = "while read -r seconds; do sleep $seconds; kill -STOP %d; done" % pid
+    return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def stop_somewhere(helper):
+    helper.stdin.write("%.4f\n" % chance.uniform(0.001, 0.05))
+    helper.stdin.flush()
+    gdb.execute("continue", to_string=True)
+    if chance.random() < 0.5:
+        step_some()
+
+
+def watch(channel):
+    replies = channel.makefile("r")
+    helper = interrupter()
+    try:
+        while True:
+            stop_somewhere(helper)
+            threads = list(gdb.selected_inferior().threads())
+            stopped = gdb.selected_thread()
+            others = [thread for thread in threads if thread != stopped]
+            chance.shuffle(others)
+            others = others if len(others) < max_threads else sorted(others, key=is_waiting)
+            chosen = [stopped] + others[: max_threads - 1]
+            compiled_code.refresh()
+            stop = {"threads": [describe_thread(thread) for thread in chosen]}
+            stopped.switch()
+            channel.sendall((json.dumps(stop) + "\n").encode())
+            reply = replies.readline().strip()
+            if reply.startswith("core "):
+                gdb.execute("generate-core-file " + reply[5:], to_string=True)
+            elif reply != "go":
+                return
+    finally:
+        os.killpg(helper.pid, signal.SIGKILL)
+
+
+def main():
+    for setting in [
+        "pagination off", "confirm off", "debuginfod enabled off", "print thread-events off", "print inferior-events off",
+        "backtrace past-main on", "backtrace past-entry on", "backtrace limit unlimited", "width 0", "exec-file-mismatch off",
+        "follow-fork-mode parent", "detach-on-fork on", "auto-load safe-path /nonexistent",
+    ]:
+        gdb.execute("set " + setting)
+    gdb.execute("handle all nostop noprint pass", to_string=True)
+    gdb.execute("handle SIGSTOP stop print nopass", to_string=True)
+    gdb.execute("handle SIGTRAP stop print nopass", to_string=True)
+    if os.environ.get("STOPS_SYMBOLS"):
+        gdb.execute("file " + os.environ["STOPS_SYMBOLS"])
+    register_unwinder(None, compiled_code)
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(os.environ["STOPS_SOCKET"])
+        gdb.execute("attach %d" % pid, to_string=True)
+        try:
+            watch(channel)
+        except gdb.error as error:
+            channel.sendall((json.dumps({"error": str(error)}) + "\n").encode())
+        gdb.execute("detach", to_string=True)
+
+
+main()

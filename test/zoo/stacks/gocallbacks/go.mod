@@ -1,0 +1,3 @@
+module gocallbacks
+
+go 1.21
