@@ -116,7 +116,7 @@ static __always_inline int open_end(void *ctx, const struct file_return *end) {
     tell(ctx, event, open_name(event, call), end->own_frames);
     file_release(slot);
 forget:
-    bpf_map_delete_elem(&file_open_calls, &key);
+    file_call_end(&call->head, &key);
     return 0;
 }
 
@@ -183,7 +183,7 @@ static __always_inline int transfer_end(void *ctx, enum file_operation operation
     tell(ctx, event, path_bytes, end->own_frames);
     file_release(slot);
 forget:
-    bpf_map_delete_elem(&file_calls, &key);
+    file_call_end(&call->head, &key);
     return 0;
 }
 

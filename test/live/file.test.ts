@@ -42,7 +42,7 @@ function workFolder(): string {
 
 /** Runs the program under the source and gives what each of them says. */
 async function observe(
-  run: { without: readonly Way[]; bufferPages: number; min: number },
+  run: { without: readonly Way[]; bufferPages: number; min: number; maxEntries?: Record<string, number> },
   counts: readonly number[],
 ): Promise<{ source: SourceRun; calls: Call[]; counts: Readonly<Record<string, number>> }> {
   const folder = workFolder();
@@ -52,6 +52,7 @@ async function observe(
       settings: { min: run.min, pid: animal.pid },
       without: run.without,
       bufferPages: run.bufferPages,
+      ...(run.maxEntries === undefined ? {} : { maxEntries: run.maxEntries }),
     });
     try {
       process.kill(animal.pid, 'SIGUSR1');
@@ -130,6 +131,15 @@ test('calls below the minimum are counted and not told', async () => {
   assert.equal(counts.below_min, calls.length - slow.length);
   const summed = source.running.sums().reduce((sum, { calls: count }) => sum + count, 0);
   assert.equal(summed, calls.length);
+});
+
+test('threads for which there is no entry of their own are told as well', async () => {
+  const maxEntries = { file_calls: 1, file_open_calls: 1 };
+  const { source, calls, counts } = await observe({ without: [], bufferPages: 2048, min: 0, maxEntries }, [1000, 200, 20]);
+  assert.equal(counts.inflight_full, 0, 'there was room among the spare ones');
+  assert.equal(counts.seen, accountedFor(counts), JSON.stringify(counts));
+  assert.equal(source.spans.length, calls.length);
+  for (const [i, call] of calls.entries()) checkSpan(source.spans[i]!, call, i);
 });
 
 test('with buffers of one page, seen = told + lost to the event', async () => {

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { loadAddon } from '../../agent/bpf/addon.ts';
-import type { Feature, KernelFeatures, NativeSymbolizer, PerfBatch } from '../../agent/bpf/native.ts';
+import type { Feature, KernelFeatures, NativeObject, NativeSymbolizer, PerfBatch } from '../../agent/bpf/native.ts';
 import { decoders } from '../../agent/events/index.ts';
 import type {
   ProcessExit,
@@ -29,6 +29,8 @@ export interface SourceRunOptions {
   /** Ways that are treated as if the kernel did not have them. */
   readonly without?: readonly Way[];
   readonly bufferPages?: number;
+  /** Makes maps of the source smaller than they are: name and entries. */
+  readonly maxEntries?: Readonly<Record<string, number>>;
 }
 
 export interface SourceRun {
@@ -95,7 +97,7 @@ export async function runSource(kit: SourceKit, options: SourceRunOptions = {}):
   try {
     running = await kit.start(
       {
-        native: addon,
+        native: { ...addon, openObject: path => withMaxEntries(addon.openObject(path), options.maxEntries ?? {}) },
         reader,
         symbolizer,
         features: { ...features, ...Object.fromEntries((options.without ?? []).map(way => [way, ruledOut])) },
@@ -129,6 +131,11 @@ export async function runSource(kit: SourceKit, options: SourceRunOptions = {}):
       return attached.counts();
     },
   };
+}
+
+function withMaxEntries(object: NativeObject, maxEntries: Readonly<Record<string, number>>): NativeObject {
+  for (const [map, count] of Object.entries(maxEntries)) object.setMaxEntries(map, count);
+  return object;
 }
 
 function copyOf({ kernel, user }: StackBytes): StackBytes {
