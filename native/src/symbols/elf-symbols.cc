@@ -259,9 +259,13 @@ bool isGoFile(const std::vector<Section> &sections) {
 }
 
 SymbolTable loadSymbols(const ByteSource &source, const ElfFile &file, const std::vector<Section> &sections,
-                        const SymbolTableBuilder::Limits &limits) {
+                        const SymbolTableBuilder::Limits &limits,
+                        const std::function<bool(uint64_t address)> &isNamed) {
     SymbolTableBuilder builder(limits);
     auto add = [&](const FunctionSymbol &symbol) {
+        if (isNamed && isNamed(symbol.address)) {
+            return true;
+        }
         return builder.add({symbol.address, symbol.sizeBytes, symbol.sectionEnd, symbol.name, symbol.rank});
     };
     // .dynsym mostly repeats .symtab; builder.build() keeps one name for an address.

@@ -30,8 +30,9 @@ void forEachPltStub(const ByteSource &source, const ElfFile &file, const std::ve
 /** The file was made by the Go linker. */
 bool isGoFile(const std::vector<Section> &sections);
 
-/** All of the above as one table. */
+/** All of the above as one table, but for the addresses that are named elsewhere. */
 SymbolTable loadSymbols(const ByteSource &source, const ElfFile &file, const std::vector<Section> &sections,
-                        const SymbolTableBuilder::Limits &limits);
+                        const SymbolTableBuilder::Limits &limits,
+                        const std::function<bool(uint64_t address)> &isNamed = nullptr);
 
 } // namespace hotspan::symbols

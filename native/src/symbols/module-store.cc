@@ -188,8 +188,8 @@ void ModuleStore::evictTables(size_t maxBytes, const ObjectFile *keep) {
         }
         // Copies of a file share one object: it stands here once for each.
         if (file != keep && file->table) {
-            bytes -= file->table->bytes();
-            file->table.reset();
+            bytes -= file->symbolBytes();
+            file->dropSymbols();
         }
     }
 }
@@ -206,7 +206,7 @@ size_t ModuleStore::tableBytes() const {
     seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
     size_t bytes = 0;
     for (const ObjectFile *file : seen) {
-        bytes += file->table->bytes();
+        bytes += file->symbolBytes();
     }
     return bytes;
 }

@@ -12,6 +12,7 @@
 
 #include "byte-source.h"
 #include "elf-file.h"
+#include "go-symbols.h"
 #include "proc-maps.h"
 #include "symbol-table.h"
 
@@ -68,6 +69,8 @@ struct ObjectFile {
     UniqueFd fd;
     FileSighting sighting;
     std::shared_ptr<const SymbolTable> table;
+    /** Set with the table, where the file is Go's. */
+    std::shared_ptr<const GoSymbols> go;
     /** Reading was tried and failed: not tried again. */
     bool isUnreadable = false;
     bool isGo = false;
@@ -75,6 +78,12 @@ struct ObjectFile {
     uint64_t readNs = 0;
 
     const std::string &buildId() const;
+    /** Of its symbols in memory. */
+    size_t symbolBytes() const { return (table ? table->bytes() : 0) + (go ? go->bytes() : 0); }
+    void dropSymbols() {
+        table.reset();
+        go.reset();
+    }
     /** Equal for copies of one file (container layers): they share symbols. Empty where that cannot be told. */
     std::string contentKey() const;
 };

@@ -98,12 +98,15 @@ class SymbolEngine {
     };
     void describeModule(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeFile(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void describeGo(ObjectFile &file, std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeKernel(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeVdso(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeJit(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void noteReplacedCode(const std::shared_ptr<JitCode> &jit);
     void noteKernelTable(const std::shared_ptr<const KernelTable> &table);
     std::shared_ptr<const SymbolTable> symbolsOf(ObjectFile &file);
+    /** Nothing where the file cannot be had any more, or has changed. */
+    UniqueFd openAgain(const ObjectFile &file);
     size_t fixedBytesLocked() const;
     uint32_t kernelModuleOf(uint64_t address, uint64_t nowNs);
     uint32_t moduleIdOf(const std::shared_ptr<Module> &module, uint64_t nowNs);

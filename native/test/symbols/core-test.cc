@@ -295,6 +295,7 @@ int main(int argc, char **argv) {
     testManyMappings();
     for (int i = 1; i < argc; i++) {
         testElf(argv[i]);
+        testGo(argv[i]);
     }
     printf("all parts passed\n");
     return 0;

@@ -56,3 +56,6 @@ void testElf(const char *path);
 void testSharedNames();
 void testEngine();
 void testManyMappings();
+
+// core-test-runtimes.cc
+void testGo(const char *path);

@@ -16,7 +16,14 @@ test('the core holds under the sanitizers against lying files, names, maps and p
   const files = [
     build('victim', 'gcc', ['-O2', '-o', '{out}', '{src}functions.c', '-ldl']),
     build('victim.so', 'gcc', ['-O2', '-shared', '-fPIC', '-o', '{out}', '{src}library.c']),
-    ...(hasCommand('go') ? [build('victim-go', 'go', ['build', '-o', '{out}', '{src}names.go'], { CGO_ENABLED: '0' })] : []),
+    ...(hasCommand('go')
+      ? [
+          build('victim-go', 'go', ['build', '-o', '{out}', '{src}names.go'], { CGO_ENABLED: '0' }),
+          build('victim-go-pie', 'go', ['build', '-buildmode=pie', '-o', '{out}', '{src}names.go'], {
+            CGO_ENABLED: '0',
+          }),
+        ]
+      : []),
   ];
   const run = spawnSync(join(out, 'core-test'), files, { encoding: 'utf8', maxBuffer: 1 << 26 });
   console.log(run.stdout);
