@@ -109,6 +109,8 @@ bool ElfFile::readSegments(const ByteSource &source) {
                 segments_.push_back(segmentOf(header));
             } else if (header.p_type == PT_NOTE) {
                 notes.push_back({header.p_offset, header.p_filesz, header.p_align});
+            } else if (header.p_type == PT_GNU_EH_FRAME) {
+                ehFrameHeaderAddress_ = header.p_vaddr;
             }
         }
         headerHash_ = fnv1a(headerHash_, headers.data(), headers.size() * sizeof(headers[0]));

@@ -43,6 +43,8 @@ class ElfFile {
     const std::vector<Segment> &segments() const { return segments_; }
     /** Hex; empty where the file has none. */
     const std::string &buildId() const { return buildId_; }
+    /** ELF address of .eh_frame_hdr (PT_GNU_EH_FRAME): how .eh_frame is found without section headers. */
+    std::optional<uint64_t> ehFrameHeaderAddress() const { return ehFrameHeaderAddress_; }
     /** Hash of file header, program and section headers: part of what tells two files with one build id apart. */
     uint64_t headerHash() const { return headerHash_; }
 
@@ -71,6 +73,7 @@ class ElfFile {
     uint32_t sectionHeaderSize_ = 0;
     uint32_t sectionNameIndex_ = 0;
     uint64_t headerHash_ = 0;
+    std::optional<uint64_t> ehFrameHeaderAddress_;
     std::string buildId_;
     std::vector<Segment> segments_;
 };
