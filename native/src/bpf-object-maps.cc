@@ -69,6 +69,19 @@ Napi::Value BpfObject::ReuseMap(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+bool BpfObject::TakeMap(Napi::Env env, const std::string &name, int map_fd) {
+    bpf_map *map =
+        Require(env, State::opened, "reuseMap", name) ? bpf_object__find_map_by_name(object_, name.c_str()) : nullptr;
+    if (!map)
+        return false;
+    if (int error = bpf_map__reuse_fd(map, map_fd)) {
+        Throw(env, {"reuseMap", name, -error, "", ""});
+        return false;
+    }
+    reused_maps_.push_back(name);
+    return true;
+}
+
 bool BpfObject::MapForAccess(Napi::Env env, const char *operation, const std::string &name, MapShape &shape) {
     bpf_map *map = FindMap(env, State::loaded, operation, name);
     if (!map)

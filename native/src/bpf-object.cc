@@ -162,6 +162,14 @@ Napi::Value BpfObject::SetConstant(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+void BpfObject::SetNumber(Napi::Env env, const std::string &variable, uint64_t value) {
+    std::string detail;
+    if (!Require(env, State::opened, "setConstant", variable))
+        return;
+    if (int error = hotspan::SetConstant(object_, variable, Integer{value, false}, detail))
+        Throw(env, {"setConstant", variable, -error, detail, ""});
+}
+
 // The verifier's log has room for the largest that the oldest kernel of our range takes. The pages cost nothing until
 // the verifier writes to them, which it does only when a program is refused.
 class VerifierLog {

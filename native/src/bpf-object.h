@@ -35,6 +35,12 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
     // there.
     void OnClose(std::function<void()> action);
 
+    // Before load: puts a map of others in place of the object's own of that name. True where it has one; throws where
+    // that fails.
+    bool TakeMap(Napi::Env env, const std::string &name, int map_fd);
+    // Before load: sets a `const volatile`; throws where there is none.
+    void SetNumber(Napi::Env env, const std::string &variable, uint64_t value);
+
     static BpfObject *From(Napi::Env env, Napi::Value value);
 
   private:

@@ -100,9 +100,16 @@ std::optional<FileStatus> statMappedFile(const FileSighting &sighting) {
     return isFile ? std::optional(file) : std::nullopt;
 }
 
+UniqueFd locateMappedFile(const FileSighting &sighting) {
+    return UniqueFd(open(mapFilesPath(sighting).data(), O_PATH | O_CLOEXEC));
+}
+
+std::optional<OpenedFile> openLocated(int pid, UniqueFd location) {
+    return reopen(pid, std::move(location));
+}
+
 std::optional<OpenedFile> openMappedFile(const FileSighting &sighting) {
-    UniqueFd location(open(mapFilesPath(sighting).data(), O_PATH | O_CLOEXEC));
-    if (std::optional<OpenedFile> file = reopen(sighting.pid, std::move(location))) {
+    if (std::optional<OpenedFile> file = reopen(sighting.pid, locateMappedFile(sighting))) {
         return file;
     }
     // map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. Behind the path there may be another file by now: the

@@ -55,6 +55,10 @@ std::optional<FileStatus> statMappedFile(const FileSighting &sighting);
  * else by its path below /proc/PID/root. Regular files alone: opening a device may do something.
  */
 std::optional<OpenedFile> openMappedFile(const FileSighting &sighting);
+/** The mapped file itself, not open for reading; empty where that may not be had. Asks no file system. */
+UniqueFd locateMappedFile(const FileSighting &sighting);
+/** Opens for reading what was located. `pid`: in whose mount table it is. */
+std::optional<OpenedFile> openLocated(int pid, UniqueFd location);
 /** Opens a path as the process sees it. Links are followed within its root, never out of it. */
 UniqueFd openInRootOf(int pid, const std::string &path);
 /** The same for reading. Regular files alone. */
