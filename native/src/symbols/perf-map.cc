@@ -62,13 +62,23 @@ size_t scriptStart(std::string_view text) {
     return text.find(' ');
 }
 
+/**
+ * How much of a name is V8's mark of the tier: ~ interpreter, ^ baseline, + Maglev, * TurboFan, the last two with '
+ * behind them where the code holds for one closure only (seen since V8 13; CodeKindToMarker in
+ * src/objects/code-kind.cc). One function is one frame in all of them.
+ */
+size_t tierMarkBytes(std::string_view text) {
+    if (text.empty() || std::string_view("~^+*").find(text[0]) == std::string_view::npos) {
+        return 0;
+    }
+    bool isOptimized = text[0] == '+' || text[0] == '*';
+    return isOptimized && text.size() > 1 && text[1] == '\'' ? 2 : 1;
+}
+
 JitName parseV8(std::string_view text) {
     JitName result;
     result.engine = JitName::Engine::v8;
-    // Tiers: ~ interpreter, ^ baseline, + Maglev, * TurboFan. One function is one frame in all of them.
-    if (!text.empty() && std::string_view("~^+*").find(text[0]) != std::string_view::npos) {
-        text.remove_prefix(1);
-    }
+    text.remove_prefix(tierMarkBytes(text));
     size_t at = scriptStart(text);
     std::string_view script = at == std::string_view::npos ? std::string_view{} : text.substr(at + 1);
     std::string_view name = text.substr(0, at);
@@ -248,7 +258,7 @@ JitName parseJitName(std::string_view raw) {
     JitName result;
     result.name = raw;
     for (std::string_view prefix :
-         {"Builtin:", "BytecodeHandler:", "RegExp:", "Stub:", "Wasm:", "wasm-function[", "Shared:"}) {
+         {"Builtin:", "BytecodeHandler:", "RegExp:", "RegExp.", "Stub:", "Wasm:", "wasm-function[", "Shared:"}) {
         if (raw.starts_with(prefix)) {
             result.engine = JitName::Engine::v8;
             return result;

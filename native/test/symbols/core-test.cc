@@ -111,6 +111,41 @@ void testGlob() {
     printf("glob: ok\n");
 }
 
+/** As Node 20, 22 and 24 write them: one function is one name in all tiers. */
+void testV8Names() {
+    struct Case {
+        const char *raw;
+        const char *name;
+        const char *file;
+        uint32_t line;
+    };
+    for (const Case &c : std::initializer_list<Case>{
+             {"JS:~grow file:///srv/j.mjs:1:123", "grow", "/srv/j.mjs", 1},
+             {"JS:^grow file:///srv/j.mjs:1:123", "grow", "/srv/j.mjs", 1},
+             {"JS:+grow file:///srv/j.mjs:1:123", "grow", "/srv/j.mjs", 1},
+             {"JS:*grow file:///srv/j.mjs:1:123", "grow", "/srv/j.mjs", 1},
+             {"JS:+'grow file:///srv/j.mjs:1:123", "grow", "/srv/j.mjs", 1},
+             {"JS:*'grow file:///srv/j.mjs:1:123", "grow", "/srv/j.mjs", 1},
+             {"LazyCompile:*grow /srv/j.js:7:9", "grow", "/srv/j.js", 7},
+             {"Function:~grow /srv/j.js:7:9", "grow", "/srv/j.js", 7},
+             {"JS:*'get volume file:///srv/j.mjs:1:23", "get volume", "/srv/j.mjs", 1},
+             {"JS:+'#priv file:///srv/j.mjs:1:243", "#priv", "/srv/j.mjs", 1},
+             {"JS:*'on data /srv/j.js:3:39", "on data", "/srv/j.js", 3},
+             {"JS:*' file:///srv/j.mjs:1:1", "(anonymous)", "/srv/j.mjs", 1},
+             {"JS:* file:///srv/j.mjs:9:206", "(anonymous)", "/srv/j.mjs", 9},
+             {"JS:^'quoted' /srv/j.js:5:1", "'quoted'", "/srv/j.js", 5},
+             {"JS:*''quoted' /srv/j.js:5:1", "'quoted'", "/srv/j.js", 5},
+             {"JS:*", "(anonymous)", "", 0},
+         }) {
+        JitName name = parseJitName(c.raw);
+        CHECK(name.name == c.name && name.file == c.file && name.line == c.line);
+        CHECK(name.engine == JitName::Engine::v8);
+    }
+    // The second form came with Node 24.
+    CHECK(parseJitName("RegExp:a(b+)c").engine == JitName::Engine::v8);
+    CHECK(parseJitName("RegExp.> src: 'a(b+)c' flags: ''").engine == JitName::Engine::v8);
+}
+
 void testPerfMap() {
     PerfMap map;
     CHECK(!map.feed("1000 100 first\n2000 0x100 second one\nnonsense\n0x3000 10 JS:*f file:///a.js:1:2\n"));
@@ -156,8 +191,9 @@ void testPerfMap() {
         PerfMap any;
         any.feed(randomText(200, i % 2 ? "0123456789abcdef x\n:~JS" : ""));
         any.find(below(1000));
-        parseJitName(randomText(60, "JS:~^*LazyCompile file///.:129 py"));
+        parseJitName(randomText(60, "JS:~^*+'LazyCompile file///.:129 py"));
     }
+    testV8Names();
     JitName name = parseJitName("LazyCompile:*fill up /srv/my app/a.js:31:9");
     CHECK(name.name == "fill up" && name.file == "/srv/my app/a.js" && name.line == 31);
     name = parseJitName("JS:~ node:internal/main:12:1");

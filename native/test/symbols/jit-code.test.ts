@@ -38,7 +38,7 @@ describe('Node', () => {
     const program = await start(process.execPath, ['--perf-basic-prof', join(sourceDir, 'hot.js')]);
     const mapPath = `/tmp/perf-${program.pid}.map`;
     const names = ['hotFunction', 'fillUp'];
-    const ids = names.map(name => locate(program.pid, addressIn(mapPath, new RegExp(` JS:[*^+]${name} `)) + 8n));
+    const ids = names.map(name => locate(program.pid, addressIn(mapPath, new RegExp(` JS:[*^+]'?${name} `)) + 8n));
     await program.stop();
     // The engine leaves its file behind; the symbolizer needs it no more, for it has it open.
     rmSync(mapPath);
@@ -52,6 +52,27 @@ describe('Node', () => {
       assert.equal(frames[i]?.module, '[jit]');
       assert.ok(!frames[i]?.isGuess);
     }
+  });
+
+  test('one function is one name in every tier that it was compiled in', async () => {
+    const program = await start(process.execPath, ['--perf-basic-prof', join(sourceDir, 'hot.js')]);
+    const mapPath = `/tmp/perf-${program.pid}.map`;
+    const lines = readFileSync(mapPath, 'utf8').split('\n');
+    const tiers = new Set<string>();
+    for (const wanted of ['hotFunction', 'fillUp', 'countUp']) {
+      // Compiled code only: what the interpreter runs lies in memory that is not executable.
+      const own = lines.filter(line => line.includes(wanted) && / JS:[*^+]/.test(line));
+      assert.ok(own.length > 0, `${wanted} was compiled`);
+      for (const line of own) {
+        const frame = await frameAt(program.pid, BigInt(`0x${line.split(' ')[0]}`) + 8n);
+        // Code of a lower tier may be freed and other code put in its place.
+        if (frame.lines[0]?.line === Number(/:(\d+):\d+$/.exec(line)?.[1])) assert.equal(frame.lines[0]?.name, wanted, line);
+        tiers.add(/ JS:(\W+)/.exec(line)?.[1] ?? '');
+      }
+    }
+    assert.ok(tiers.size >= 2, `tiers: ${[...tiers]}`);
+    await program.stop();
+    rmSync(mapPath);
   });
 
   test('without a perf-map the kind is known, not the name', async () => {
@@ -80,7 +101,7 @@ describe('Node', () => {
     }
     const outer = await start('unshare', ['--pid', '--fork', '--kill-child', '--mount', 'sh', '-c', script]);
     const inner = Number(readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, 'utf8').trim());
-    const address = addressIn(`/proc/${inner}/root/tmp/perf-1.map`, / JS:[*^+]hotFunction /) + 8n;
+    const address = addressIn(`/proc/${inner}/root/tmp/perf-1.map`, / JS:[*^+]'?hotFunction /) + 8n;
     assert.ok(!existsSync('/tmp/perf-1.map'));
     const frame = await frameAt(inner, address);
     assert.equal(frame.lines[0]?.name, 'hotFunction');

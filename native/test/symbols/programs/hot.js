@@ -11,9 +11,19 @@ class Basket {
   }
 }
 
+/** Code that holds for one closure only is marked as such by newer engines. */
+function makeCounter() {
+  let calls = 0;
+  return function countUp(n) {
+    calls += 1;
+    return hotFunction(n) + calls;
+  };
+}
+
+const countUp = makeCounter();
 const basket = new Basket();
 let total = 0;
-for (let i = 0; i < 20000; i += 1) total += basket.fillUp(200);
+for (let i = 0; i < 20000; i += 1) total += basket.fillUp(200) + countUp(50);
 console.log('ready');
 process.stdin.on('data', () => {
   total += basket.fillUp(100);
