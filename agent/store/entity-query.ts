@@ -12,6 +12,9 @@ const maxProcesses = 5000;
 const maxValues = 100;
 const sparkPoints = 60;
 
+/** The source whose spans are lives of processes. */
+const lifetimeSource = 'exec';
+
 /** Durations are summed in 64 steps per power of two, so that percentiles are right within 1.1 %. */
 const stepsPerOctave = 64;
 const octaves = 50;
@@ -53,6 +56,7 @@ export class EntityReader {
           cpuSeries,
           spans: 0,
           errors: 0,
+          calls: 0,
           p50Ns: 0,
           p99Ns: 0,
           histogram: undefined,
@@ -69,7 +73,7 @@ export class EntityReader {
       .map(({ histogram, ...row }) =>
         histogram === undefined
           ? row
-          : { ...row, p50Ns: percentile(histogram, row.spans, 0.5), p99Ns: percentile(histogram, row.spans, 0.99) },
+          : { ...row, p50Ns: percentile(histogram, row.calls, 0.5), p99Ns: percentile(histogram, row.calls, 0.99) },
       )
       .sort((a, b) => b.cpuSeconds - a.cpuSeconds || b.spans - a.spans || (a.service < b.service ? -1 : 1));
   }
@@ -130,6 +134,7 @@ export class EntityReader {
   private addSpans(query: TimeRange, filter: ReturnType<typeof compileSpanFilter>, of: (service: string) => ServiceSums): void {
     this.scan.each(query, filter, ({ columns, indexes, count }) => {
       const bySeries = new Array<ServiceSums | undefined>(columns.seriesIds.length);
+      const isCall = columns.operations.map(({ source }) => source !== lifetimeSource);
       for (let i = 0; i < count; i += 1) {
         const index = indexes[i] as number;
         const slot = columns.series[index] as number;
@@ -140,6 +145,8 @@ export class EntityReader {
         }
         sums.spans += 1;
         if (columns.error[index] !== 0) sums.errors += 1;
+        if (isCall[columns.operation[index] as number] !== true) continue;
+        sums.calls += 1;
         sums.histogram ??= new Uint32Array(stepsPerOctave * octaves);
         const step = Math.floor(Math.log2(Math.max(1, columns.durations[index] as number)) * stepsPerOctave);
         sums.histogram[step] = (sums.histogram[step] as number) + 1;

@@ -254,8 +254,12 @@ export interface ServiceRow {
   cpuSeconds: number;
   /** CPU share per step, for the sparkline. */
   cpuSeries: number[];
+  /** All that is stored: calls, and lives of processes. */
   spans: number;
   errors: number;
+  /** Spans that are calls. A process that lives for a day says nothing of how fast a service answers. */
+  calls: number;
+  /** Durations of the calls; 0 where there are none. */
   p50Ns: number;
   p99Ns: number;
 }

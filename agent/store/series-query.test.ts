@@ -165,6 +165,23 @@ test('services tell their CPU, spans, errors and percentiles', context => {
   assert.equal(store.reader.services({ ...minute, filter: 'service=orders' }).length, 1);
 });
 
+test('lives of processes count as spans of a service, and not in its latency', context => {
+  const store = openTestStore(context);
+  const processId = store.writer.process(processRow());
+  const startNs = BigInt(noonMs) * 1_000_000n;
+  const life = { processId, startNs, source: 'exec', name: 'process', durationNs: 5e9, error: 'exit 1' } as const;
+  store.writer.span(spanRow(life));
+  store.writer.flush();
+  const [idle] = store.reader.services({ ...minute, filter: '' });
+  assert.deepEqual([idle?.spans, idle?.errors, idle?.calls, idle?.p50Ns, idle?.p99Ns], [1, 1, 0, 0, 0]);
+  for (let i = 0; i < 3; i += 1) store.writer.span(spanRow({ processId, startNs, durationNs: 1_000_000 }));
+  for (let i = 0; i < 10; i += 1) store.writer.span(spanRow(life));
+  store.writer.flush();
+  const [row] = store.reader.services({ ...minute, filter: '' });
+  assert.deepEqual([row?.spans, row?.errors, row?.calls], [14, 11, 3]);
+  for (const ns of [row?.p50Ns, row?.p99Ns]) assert.ok(Math.abs((ns ?? 0) / 1e6 - 1) < 0.012, `${ns}`);
+});
+
 test('values of keys come most frequent first and by prefix', context => {
   const store = openTestStore(context);
   writeMinute(store);

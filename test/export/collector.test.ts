@@ -6,7 +6,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { eventually, type SpansResult, type StatusResponse, startAgent, type TestAgent } from '../live/agent.ts';
+import { eventually, type SpansResult, type StatusResponse, source, startAgent, type TestAgent } from '../live/agent.ts';
 import { type Collector, makeCollector } from './collector.ts';
 
 const outageMs = 30_000;
@@ -47,11 +47,17 @@ async function sender(agent: TestAgent): Promise<StatusResponse['exporters'][num
 
 /** The workload's spans are in the store, all of them. */
 async function allStored(agent: TestAgent, work: Workload): Promise<void> {
-  await eventually(`${work.ran} spans of the workload are stored`, 20_000, async () => {
-    const count = await storedCount(agent, `source=exec service="${work.service}"`);
-    assert.ok(count <= work.ran, `${count} spans of ${work.ran} processes`);
-    return count === work.ran ? true : undefined;
-  });
+  let count = 0;
+  try {
+    await eventually(`${work.ran} spans of the workload are stored`, 20_000, async () => {
+      count = await storedCount(agent, `source=exec service="${work.service}"`);
+      assert.ok(count <= work.ran, `${count} spans of ${work.ran} processes`);
+      return count === work.ran ? true : undefined;
+    });
+  } catch (error) {
+    const { counts, state } = await source(agent, 'exec');
+    throw new Error(`${count} of ${work.ran} spans are stored; exec is ${state}: ${JSON.stringify(counts)}`, { cause: error });
+  }
 }
 
 /** Stops what makes spans, and waits until the collector has as many as the store. */

@@ -261,8 +261,8 @@ function ServiceLines({ row, seconds, most, isOpen, toggle }: ServiceLinesProps)
         <td class={row.errors > 0 ? 'num bad' : 'num faint'}>
           {row.errors === 0 ? '–' : formatShare(row.errors / Math.max(1, row.spans))}
         </td>
-        <td class="num">{row.spans === 0 ? <span class="faint">–</span> : formatDuration(row.p50Ns)}</td>
-        <td class="num">{row.spans === 0 ? <span class="faint">–</span> : formatDuration(row.p99Ns)}</td>
+        <td class="num">{row.calls === 0 ? <span class="faint">–</span> : formatDuration(row.p50Ns)}</td>
+        <td class="num">{row.calls === 0 ? <span class="faint">–</span> : formatDuration(row.p99Ns)}</td>
         <td class="row-links">
           <PageLink to={{ page: 'flame', params: { filter } }} label={`Flame graph of ${row.service}`}>
             flame
