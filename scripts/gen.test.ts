@@ -18,16 +18,15 @@ type Module = Record<string, (...args: unknown[]) => unknown>;
 /** Text of the generated module for a header named `zoo`. */
 async function generated(header: string): Promise<string> {
   const path = join(folder, 'zoo.h');
-  writeFileSync(path, `#include "event.h"\n${header}`);
+  writeFileSync(path, `#include "event.h"\n#include "unwind-table.h"\n${header}`);
   const { types } = await readHeader('zoo', path);
   return sourceCode(types);
 }
 
 async function load(header: string, name: string): Promise<Module> {
-  const code = (await generated(header)).replace(
-    "'../lib/event-bytes.ts'",
-    JSON.stringify(join(projectDir, 'agent/lib/event-bytes.ts')),
-  );
+  const code = (await generated(header))
+    .replace("'../lib/event-bytes.ts'", JSON.stringify(join(projectDir, 'agent/lib/event-bytes.ts')))
+    .replace("'./shared.ts'", JSON.stringify(join(projectDir, 'agent/events/shared.ts')));
   const path = join(folder, `${name}.ts`);
   writeFileSync(path, code);
   return (await import(pathToFileURL(path).href)) as Module;
@@ -48,7 +47,7 @@ function addresses(stack: Uint8Array): BigUint64Array {
 }
 
 const zooHeader = `
-enum zoo_kind { ZOO_CALL = 3, ZOO_STACK = 5, ZOO_MIX };
+enum zoo_kind { ZOO_CALL = 3, ZOO_STACK = 5, ZOO_MIX, ZOO_RAW };
 enum zoo_side { ZOO_SIDE_LEFT = 1, ZOO_SIDE_RIGHT = 4, ZOO_SIDE_MAX };
 struct zoo_point { __s32 x; __s16 y; __u16 z; };
 struct zoo_call_event {
@@ -80,6 +79,14 @@ struct zoo_mix_event {
     __u16 kernel_depth;
     __u16 note_length;
     __u16 reserved;
+    __u8 tail[];
+};
+struct zoo_raw_event {
+    struct event_header header;
+    byte_count asked_bytes;
+    __u16 user_depth;
+    __u16 raw_bytes;
+    enum unwind_end user_end;
     __u8 tail[];
 };
 struct zoo_settings { duration_ns min_ns; __u32 limit; enum zoo_side side; };
@@ -163,6 +170,24 @@ test('stacks and texts at the end are cut by their counts, and counts that lie a
   );
 });
 
+test('bytes of any form are a view, beside a byte count that is a number, and an enum of bpf/lib is known', async () => {
+  const zoo = await load(zooHeader, 'raws');
+  const raw = bytesFromC(
+    'raw',
+    `static char room[200]; struct zoo_raw_event *e = (void *)room; e->header.kind = ZOO_RAW; e->asked_bytes = 7; e->user_depth = 1; e->raw_bytes = 3;
+     e->user_end = UNWIND_END_NO_TABLE; e->header.size_bytes = sizeof(*e) + 11; __builtin_memcpy(e->tail, "\\1\\2\\3\\4\\5\\6\\7\\10raw", 11);
+     write(1, room, sizeof(*e) + 11 + 1);`,
+  );
+  const event = zoo.decodeZoo?.(raw, 0, raw.length) as Record<string, unknown>;
+  assert.deepEqual(
+    [event['askedBytes'], event['userStack'], event['raw'], event['userEnd']],
+    [7, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), new Uint8Array(Buffer.from('raw')), 'no_table'],
+  );
+  const unknownEnd = Buffer.from(raw);
+  unknownEnd.writeUInt32LE(99, 36);
+  assert.equal(zoo.decodeZoo?.(unknownEnd, 0, raw.length), undefined);
+});
+
 test('settings and keys are written, sums and keys are read, as C lays them out', async () => {
   const zoo = await load(zooHeader, 'values');
   const settings = bytesFromC('settings', 'struct zoo_settings s = { 1500000, 77, ZOO_SIDE_LEFT }; write(1, &s, sizeof(s));');
@@ -192,6 +217,11 @@ const refusals: readonly [what: string, fields: string, words: RegExp][] = [
     'a flexible array without counts',
     'exact_u64 a; char text[];',
     /^struct zoo_event, field text: a flexible array needs counts/,
+  ],
+  [
+    'bytes in a text',
+    '__u16 raw_bytes; __u16 a; __u32 b; char text[];',
+    /^struct zoo_event, field text: its counts say that it is __u8/,
   ],
   [
     'a stack in a text',

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { bpfFlags, bpfSources, clang, projectDir, sourceHeader } from './lib/bpf.ts';
 import { Btf } from './lib/btf.ts';
-import { indexCode, type SourceTypes, sourceCode } from './lib/event-code.ts';
+import { indexCode, type SourceTypes, sharedCode, sourceCode } from './lib/event-code.ts';
 import { type EnumLayout, enumLayoutOf, layoutOf } from './lib/event-layout.ts';
 
 const eventsDir = join(projectDir, 'agent', 'events');
@@ -69,6 +69,7 @@ async function generate(): Promise<Map<string, string>> {
   const files = new Map(headers.map(({ types }) => [`${types.source}.ts`, sourceCode(types)]));
   const [first] = headers;
   if (first === undefined) throw new Error('no source under bpf/: nothing to generate');
+  files.set('shared.ts', sharedCode(headers.map(({ types }) => types)));
   files.set('index.ts', indexCode(sources, first.dropReasons));
   return files;
 }

@@ -9,6 +9,7 @@ export * from './cpu.ts';
 export * from './exec.ts';
 export * from './file.ts';
 export * from './func.ts';
+export * from './shared.ts';
 
 export type SourceName = 'cpu' | 'exec' | 'file' | 'func';
 

@@ -3,7 +3,7 @@
  */
 
 import type { AttachSpec } from '../bpf/native.ts';
-import type { EventOf, SourceName } from '../events/index.ts';
+import type { EventOf, SourceName, UnwindEnd } from '../events/index.ts';
 
 /** One way to attach a hook, best first in Hook.ways. All programs of one way are attached together. */
 export interface HookWay {
@@ -21,6 +21,10 @@ export interface Hook {
 export interface StackBytes {
   readonly kernel: Uint8Array;
   readonly user: Uint8Array;
+  /** Why the walk of the user stack ended. */
+  readonly end: UnwindEnd;
+  /** Where it lacked a mapping or a table: struct unwind_resume and a copy of the stack (bpf/lib/unwind-table.h); else empty. */
+  readonly raw: Uint8Array;
 }
 
 export interface Sample {

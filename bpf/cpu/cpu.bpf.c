@@ -13,6 +13,7 @@ SEC("perf_event")
 int cpu_sample(struct bpf_perf_event_data *ctx) {
     struct cpu_slot *slot;
     struct cpu_event *event;
+    struct stack_counts counts = {};
     __u32 size_bytes;
 
     /* The idle task is thread 0: the CPU had nothing to do, which is no sample of anything. */
@@ -29,7 +30,9 @@ int cpu_sample(struct bpf_perf_event_data *ctx) {
     event->cgroup_id = bpf_get_current_cgroup_id();
     bpf_get_current_comm(event->comm, sizeof(event->comm));
     event->reserved = 0;
-    size_bytes = sizeof(*event) + stack_both(ctx, (__u8 *)event->addresses, &event->kernel_depth, &event->user_depth);
+    event->reserved2 = 0;
+    size_bytes = sizeof(*event) + stack_both(ctx, event->tail, &counts);
+    STACK_TELL(event, &counts);
     event_header_fill(&event->header, 0, size_bytes);
     cpu_emit(ctx, event, size_bytes);
     cpu_release(slot);

@@ -4,6 +4,7 @@
 #define HOTSPAN_CPU_H
 
 #include "event.h"
+#include "unwind-table.h"
 
 /* One tick outside the idle task. */
 struct cpu_event {
@@ -13,8 +14,11 @@ struct cpu_event {
     comm_text comm; /* of the thread */
     __u16 kernel_depth;
     __u16 user_depth;
-    __u32 reserved;
-    code_addr addresses[];
+    __u16 user_raw_bytes; /* struct unwind_resume and the copy of the stack; 0 where there is none */
+    __u16 reserved;
+    enum unwind_end user_end;
+    __u32 reserved2;
+    __u8 tail[];
 };
 
 #endif

@@ -50,6 +50,7 @@ static __always_inline void describe_call(struct file_event *event, enum file_op
 
 /* The path and header.time_ns are in place: adds the stacks and hands the record over. */
 static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, __u64 own_frames) {
+    struct stack_counts counts = {};
     __u32 kernel_bytes, user_bytes, size_bytes;
     ktime_ns now_ns;
 
@@ -59,9 +60,10 @@ static __always_inline void tell(void *ctx, struct file_event *event, __u64 path
         path_bytes = 0;
     event->path_length = (__u16)path_bytes;
     kernel_bytes = stack_kernel_below(ctx, event->tail + path_bytes, (__u32)own_frames);
-    user_bytes = stack_user(ctx, event->tail + path_bytes + kernel_bytes);
-    event->kernel_depth = (__u16)(kernel_bytes / 8);
-    event->user_depth = (__u16)(user_bytes / 8);
+    user_bytes = stack_user(ctx, event->tail + path_bytes + kernel_bytes, &counts);
+    counts.kernel_depth = (__u16)(kernel_bytes / 8);
+    STACK_TELL(event, &counts);
+    event->reserved = 0;
     size_bytes = sizeof(*event) + (__u32)path_bytes + kernel_bytes + user_bytes;
     now_ns = event->header.time_ns;
     event_header_fill(&event->header, 0, size_bytes);

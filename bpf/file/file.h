@@ -5,6 +5,7 @@
 
 #include "event.h"
 #include "sums.h"
+#include "unwind-table.h"
 
 enum file_operation {
     FILE_OPEN = 0,
@@ -38,7 +39,10 @@ struct file_event {
     __u16 path_length; /* open: the name as passed; else the path as the process sees it */
     __u16 kernel_depth;
     __u16 user_depth;
+    __u16 user_raw_bytes; /* struct unwind_resume and the copy of the stack; 0 where there is none */
+    enum unwind_end user_end;
     __u16 known; /* FILE_PATH_IS_CUT, FILE_HAS_* */
+    __u16 reserved;
     __u8 tail[];
 };
 

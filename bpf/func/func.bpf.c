@@ -118,30 +118,28 @@ static __always_inline int sum_up(duration_ns latency_ns, int is_error) {
 /* Kernel stack from the function on. On some kernels a tracing program's stack still shows the function, through which
  * the trampoline returns; otherwise it is put in front. */
 static __always_inline __u32 write_kernel_stack(void *ctx, struct func_event *event, __u32 own_frames) {
-    __u32 bytes = stack_kernel_below(ctx, &event->addresses[1], own_frames);
+    code_addr *addresses = (code_addr *)event->tail;
+    __u32 bytes = stack_kernel_below(ctx, &addresses[1], own_frames);
 
-    if (own_frames && bytes >= 8 && event->addresses[1] - event->address < 16)
-        return stack_kernel_below(ctx, event->addresses, own_frames);
+    if (own_frames && bytes >= 8 && addresses[1] - event->address < 16)
+        return stack_kernel_below(ctx, addresses, own_frames);
     return 8 + bytes;
 }
 
 /* Writes the stack behind the event; the function itself is its leaf. Returns the bytes. */
 static __always_inline __u32 write_stack(void *ctx, struct func_event *event, const struct func_return *end) {
-    __u8 *tail = (__u8 *)event->addresses;
-    __u32 kernel_bytes = 0, user_bytes = 0;
+    struct stack_counts counts = {};
+    __u32 kernel_bytes = 8, user_bytes;
 
-    event->addresses[0] = event->address;
-    if (end->domain == FUNC_KERNEL) {
+    *(code_addr *)event->tail = event->address;
+    if (end->domain == FUNC_KERNEL)
         kernel_bytes = write_kernel_stack(ctx, event, (__u32)end->own_frames);
-        user_bytes = stack_user(ctx, tail + kernel_bytes);
-    } else if (end->domain == FUNC_SYSCALL) {
-        kernel_bytes = 8;
-        user_bytes = stack_user(ctx, tail + 8);
-    } else {
-        user_bytes = 8 + stack_user(ctx, tail + 8);
-    }
-    event->kernel_depth = (__u16)(kernel_bytes / 8);
-    event->user_depth = (__u16)(user_bytes / 8);
+    user_bytes = stack_user(ctx, event->tail + kernel_bytes, &counts);
+    if (end->domain == FUNC_USER)
+        counts.user_depth += 1;
+    else
+        counts.kernel_depth = (__u16)(kernel_bytes / 8);
+    STACK_TELL(event, &counts);
     return kernel_bytes + user_bytes;
 }
 
@@ -153,8 +151,11 @@ static __always_inline void tell(void *ctx, struct func_event *event, const stru
     bpf_get_current_comm(event->comm, sizeof(event->comm));
     event->target = target_id;
     event->reserved = 0;
+    event->reserved2 = 0;
     event->kernel_depth = 0;
     event->user_depth = 0;
+    event->user_raw_bytes = 0;
+    event->user_end = UNWIND_END_NONE;
     if (settings && settings->has_stacks)
         size_bytes += write_stack(ctx, event, end);
     event_header_fill(&event->header, 0, size_bytes);

@@ -5,6 +5,7 @@
 
 #include "event.h"
 #include "sums.h"
+#include "unwind-table.h"
 
 #define FUNC_ARGS 6
 
@@ -28,8 +29,11 @@ struct func_event {
     comm_text comm;
     __u16 kernel_depth;
     __u16 user_depth;
-    __u32 reserved;
-    code_addr addresses[];
+    __u16 user_raw_bytes; /* struct unwind_resume and the copy of the stack; 0 where there is none */
+    __u16 reserved;
+    enum unwind_end user_end;
+    __u32 reserved2;
+    __u8 tail[];
 };
 
 /* All calls of one target on one CPU; the key is the target's slot. */

@@ -4,8 +4,9 @@
  *
  * A record of variable size ends in a flexible array that holds parts one after another, without padding, in the order in which
  * their counts are declared: a field `<part>_depth` counts code addresses of 8 bytes (the event gets `<part>Stack`, a view), a
- * field `<part>_length` counts bytes of text (the event gets `<part>`, a string). The array is `code_addr x[]` where all parts
- * are stacks, `char x[]` where all are texts, `__u8 x[]` where both occur.
+ * field `<part>_length` counts bytes of text (the event gets `<part>`, a string), a field `<part>_bytes` of type __u16 counts bytes
+ * of any other form (the event gets `<part>`, a view; a `byte_count` of that name is a number like any other). The array is
+ * `code_addr x[]` where all parts are stacks, `char x[]` where all are texts, else `__u8 x[]`.
  */
 
 import type { Btf, BtfMember, BtfType } from './btf.ts';
@@ -25,9 +26,11 @@ export interface Field {
   readonly isChecked: boolean;
 }
 
+export type PartKind = 'stack' | 'text' | 'bytes';
+
 export interface Part {
   readonly name: string;
-  readonly kind: 'stack' | 'text';
+  readonly kind: PartKind;
   /** Reads the count. */
   readonly count: Field;
 }
@@ -161,6 +164,9 @@ function commonPrefix(names: readonly string[], enumName: string): string {
   return first.slice(0, length);
 }
 
+/** What a count's last word says of its part. */
+const partKinds: Readonly<Record<string, PartKind>> = { depth: 'stack', length: 'text', bytes: 'bytes' };
+
 class LayoutReader {
   private readonly btf: Btf;
   private readonly struct: BtfType;
@@ -210,16 +216,12 @@ class LayoutReader {
     }
     const { codec, isChecked } = this.codec(name, member.type_id, typedef);
     const field: Field = { name: camelCase(name), offset, codec, isChecked };
-    const part = /^(\w+)_(depth|length)$/.exec(name);
-    if (part !== null && codec.ts === 'number') {
-      const isStack = part[2] === 'depth';
-      this.parts.push({
-        name: camelCase(isStack ? `${part[1]}_stack` : part[1]!),
-        kind: isStack ? 'stack' : 'text',
-        count: field,
-      });
-    } else {
+    const part = /^(\w+)_(depth|length|bytes)$/.exec(name);
+    const kind = part === null || codec.ts !== 'number' ? undefined : partKinds[part[2]!];
+    if (kind === undefined || (kind === 'bytes' && codec !== integers.u2)) {
       this.fields.push(field);
+    } else {
+      this.parts.push({ name: camelCase(kind === 'stack' ? `${part![1]}_stack` : part![1]!), kind, count: field });
     }
   }
 
@@ -303,7 +305,7 @@ class LayoutReader {
   /** The flexible array and the counts must belong together, or a decoder could not tell where a part ends. */
   private checkTail(): void {
     if (this.tail === undefined) {
-      // Without a flexible array a depth or length is a number like any other.
+      // Without a flexible array a count is a number like any other.
       for (const part of this.parts.splice(0)) this.fields.push(part.count);
       this.fields.sort((a, b) => a.offset - b.offset);
       return;
@@ -311,8 +313,11 @@ class LayoutReader {
     const { name, element } = this.tail;
     const kinds = new Set(this.parts.map(part => part.kind));
     if (kinds.size === 0)
-      this.refuse(name, 'a flexible array needs counts: fields <part>_depth (addresses) or <part>_length (bytes of text)');
-    const wanted = kinds.size === 2 ? '__u8' : kinds.has('stack') ? 'code_addr' : 'char';
+      this.refuse(
+        name,
+        'a flexible array needs counts: fields <part>_depth (addresses), <part>_length (bytes of text) or <part>_bytes (__u16)',
+      );
+    const wanted = kinds.size > 1 || kinds.has('bytes') ? '__u8' : kinds.has('stack') ? 'code_addr' : 'char';
     if (element !== wanted) this.refuse(name, `its counts say that it is ${wanted} ${name}[], not ${element} ${name}[]`);
   }
 }

@@ -138,8 +138,8 @@ function withMaxEntries(object: NativeObject, maxEntries: Readonly<Record<string
   return object;
 }
 
-function copyOf({ kernel, user }: StackBytes): StackBytes {
-  return { kernel: kernel.slice(), user: user.slice() };
+function copyOf({ kernel, user, end, raw }: StackBytes): StackBytes {
+  return { kernel: kernel.slice(), user: user.slice(), end, raw: raw.slice() };
 }
 
 /** Everything counted under another name than seen: what was emitted, left out and lost. */

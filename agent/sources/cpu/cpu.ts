@@ -20,7 +20,7 @@ export class CpuSource implements Source<'cpu'> {
       comm: event.comm,
       cgroupId: event.cgroupId,
       value: event.periodNs,
-      stack: { kernel: event.kernelStack, user: event.userStack },
+      stack: { kernel: event.kernelStack, user: event.userStack, end: event.userEnd, raw: event.userRaw },
     });
   }
 }

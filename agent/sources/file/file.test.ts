@@ -33,6 +33,8 @@ function event(fields: Partial<FileEvent>): FileEvent {
     path: '/etc/passwd',
     kernelStack: none,
     userStack: none,
+    userRaw: none,
+    userEnd: 'none',
     ...fields,
   };
 }

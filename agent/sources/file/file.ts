@@ -31,7 +31,7 @@ export class FileSource implements Source<'file'> {
       traceKey: 0n,
       error: event.result < 0 ? errnoName(-event.result) : '',
       attributes: attributesOf(event),
-      stack: { kernel: event.kernelStack, user: event.userStack },
+      stack: { kernel: event.kernelStack, user: event.userStack, end: event.userEnd, raw: event.userRaw },
     });
   }
 }

@@ -332,6 +332,10 @@ const sharedMaps = new Set([
   'func_unremembered',
   'func_settings',
   'func_sums',
+  'unwind_processes',
+  'unwind_blocks',
+  'unwind_states',
+  'unwind_budget',
 ]);
 
 function loadOnly(object: NativeObject, ways: readonly HookWay[]): void {

@@ -52,6 +52,8 @@ function event(fields: Partial<FuncEvent>): FuncEvent {
     comm: 'cat',
     kernelStack: none,
     userStack: none,
+    userRaw: none,
+    userEnd: 'none',
     ...fields,
   };
 }

@@ -61,7 +61,7 @@ export class FuncSource implements Source<'func'> {
       stack:
         event.kernelStack.length + event.userStack.length === 0
           ? undefined
-          : { kernel: event.kernelStack, user: event.userStack },
+          : { kernel: event.kernelStack, user: event.userStack, end: event.userEnd, raw: event.userRaw },
     });
   }
 }
