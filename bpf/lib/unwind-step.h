@@ -165,7 +165,7 @@ static __always_inline int unwind_find_rule(struct unwind_state *state, code_add
         number = unwind_block_u16(block, indexes + first * 2);
     else
         number = unwind_block_u8(block, indexes + first);
-    state->rule = number * 4 < rule_bytes ? unwind_block_u32(block, rules + number * 4) : UNWIND_CFA_UNKNOWN;
+    state->rule = number * 4 < rule_bytes ? unwind_block_u32(block, rules + number * 4) : (__u32)UNWIND_CFA_UNKNOWN;
     return 1;
 }
 
