@@ -10,7 +10,7 @@ enum class RangeOwner : uint32_t { ehFrame = 0, gopclntab = 1, debugFrame = 2 };
 
 constexpr uint32_t maxRangeOffset = (1U << 30) - 1;
 
-struct CodeRange {
+struct FunctionRange {
     uint32_t begin = 0;
     uint32_t sizeBytes = 0;
     /** Owner in bits 30-31; below, the offset of the function's description in the owner's section. */
@@ -20,6 +20,10 @@ struct CodeRange {
     uint32_t offset() const { return place & maxRangeOffset; }
     uint64_t end() const { return uint64_t{begin} + sizeBytes; }
 };
+
+/** The short name that this folder's builders of tables use. Not the struct's own: mapping-list.h has another one, and
+ * the linker would take std::vector's code for the two as one. */
+using CodeRange = FunctionRange;
 
 inline uint32_t rangePlace(RangeOwner owner, uint32_t offset) {
     return static_cast<uint32_t>(owner) << 30 | offset;
