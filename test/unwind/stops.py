@@ -34,18 +34,48 @@ class FrameId:
         self.sp, self.pc = sp, pc
 
 
+def copies_of(code, regions):
+    """Where a piece of a file's code is mapped: V8 maps its own once more, near to what it compiles."""
+    found = []
+    for start, _, offset, path in (region for region in regions if region[0] <= code[0] < region[1]):
+        file_start = code[0] - start + offset
+        size = code[1] - code[0]
+        for other_start, other_end, other_offset, other_path in regions:
+            begin = other_start + file_start - other_offset
+            if path == other_path and begin < other_end and begin + size > other_start:
+                found.append((max(begin, other_start), min(begin + size, other_end)))
+    return found
+
+
 class CompiledCode(Unwinder):
-    """Frames of code that a program compiled while it ran, of which gdb knows nothing and would invent callers: by frame pointers."""
+    """Frames of code that a program compiled while it ran, or that V8 compiled beforehand: it has no call frame information, and gdb
+    would invent callers. By frame pointers."""
 
     def __init__(self):
         super().__init__("compiled code")
         self.regions = []
+        self.known_builtins = None
+
+    def builtins(self):
+        """Of V8, inside of the node binary."""
+        if self.known_builtins is None:
+            try:
+                start = int(gdb.parse_and_eval("(unsigned long) &v8_Default_embedded_blob_code_"))
+                size = int(gdb.parse_and_eval("*(unsigned int *) &v8_Default_embedded_blob_code_size_"))
+                self.known_builtins = [(start, start + size)]
+            except gdb.error:
+                self.known_builtins = []
+        return self.known_builtins
 
     def refresh(self):
         with open("/proc/%d/maps" % pid) as maps:
-            lines = [line.split(maxsplit=5) for line in maps]
-        anonymous = [line[0].split("-") for line in lines if "x" in line[1] and (len(line) < 6 or line[5].startswith("/memfd:"))]
-        self.regions = [(int(start, 16), int(end, 16)) for start, end in anonymous]
+            lines = [line.split(maxsplit=5) for line in maps if " r-xp " in line or " rwxp " in line]
+        regions = []
+        for line in lines:
+            start, end = (int(address, 16) for address in line[0].split("-"))
+            regions.append((start, end, int(line[2], 16), line[5].strip() if len(line) == 6 else ""))
+        anonymous = [(start, end) for start, end, _, path in regions if path == "" or path.startswith("/memfd:")]
+        self.regions = anonymous + [copy for builtin in self.builtins() for copy in copies_of(builtin, regions)]
 
     def __call__(self, frame):
         pc = unsigned(frame.read_register("rip"))
