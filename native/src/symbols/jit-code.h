@@ -1,5 +1,5 @@
-/** Code that a process made at run time: its perf-map, read when names are asked for, also shortly after the process
- * ended. */
+/** Code that a process made at run time: its perf-map and its jitdump, read when names are asked for, also shortly
+ * after the process ended. */
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "perf-map.h"
+#include "jit-dump.h"
+#include "object-file.h"
 
 namespace hotspan::symbols {
 
@@ -19,27 +20,32 @@ Runtime runtimeOf(std::string_view executablePath);
 
 class JitCode {
   public:
-    JitCode(int pid, uint64_t startTicks, Runtime runtime) : pid_(pid), startTicks_(startTicks), runtime_(runtime) {}
+    JitCode(int pid, uint64_t startTicks, Runtime runtime);
 
     Runtime runtime() const { return runtime_; }
 
     /** Opens the perf-map if there is one by now: while the process lives, so that it can be read after. Any thread. */
     void open();
+    /** The process has its jitdump mapped, to make it known. */
+    void noteDump(const FileSighting &sighting);
 
     struct Name {
         std::optional<std::string> raw;
+        /** Of the address itself, where a jitdump tells. */
+        std::string file;
+        uint32_t line = 0;
         /** Since the last call code that was named before was replaced, or code that had no name got one: locate it
          * anew. */
         bool isChanged = false;
-        bool hasPerfMap = false;
+        bool hasNames = false;
     };
-    /** Reads the tail of the perf-map, at most once in 20 ms, then looks the address up. Any thread. */
+    /** Reads what was added, at most once in 20 ms, then looks the address up. Any thread. */
     Name find(uint64_t address);
-    /** The process is long gone: closes the file, frees the names. */
+    /** The process is long gone: closes the files, frees the names. */
     void release();
     size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
-    /** Reads the tail of the perf-map; true as Name::isChanged. Any thread. */
+    /** Reads what was added; true as Name::isChanged. Any thread. */
     bool refresh();
 
     /** Module that locations in this code belong to now; a new one when code was replaced. Guarded by the engine's
@@ -50,17 +56,24 @@ class JitCode {
 
   private:
     void openLocked();
+    UniqueFd openMap() const;
+    UniqueFd openDump() const;
     bool updateLocked();
+    bool hasNameLocked(uint64_t address) { return dump_.find(address).has_value() || map_.find(address).has_value(); }
 
     const int pid_;
     const uint64_t startTicks_;
     const Runtime runtime_;
     std::mutex mutex_;
     UniqueFd fd_;
+    UniqueFd dumpFd_;
+    /** Of pid 0: none was seen. */
+    FileSighting dumpSighting_;
     bool isReleased_ = false;
     uint64_t openTriedNs_ = 0;
-    uint64_t updatedNs_ = 0;
+    uint64_t nextUpdateNs_ = 0;
     PerfMap map_;
+    JitDump dump_;
     /** Addresses that had no name when they were asked for: an engine may write its lines late. */
     std::vector<uint64_t> unnamed_;
     std::atomic<size_t> bytes_{0};

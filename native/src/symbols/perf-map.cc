@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <limits>
 
 namespace hotspan::symbols {
@@ -12,6 +13,14 @@ constexpr size_t readChunkBytes = 256U << 10;
 // Chromium's longest are about 300 bytes; C++-like names of other engines reach a few thousand.
 constexpr size_t maxNameBytes = 4096;
 constexpr uint64_t maxFunctionBytes = 256U << 20;
+
+/** Room for more, by an eighth and not by double: what is unused of it counts, too. */
+template <typename Container> void growInSteps(Container &container, size_t more) {
+    size_t wanted = container.size() + more;
+    if (wanted > container.capacity()) {
+        container.reserve(wanted + wanted / 8);
+    }
+}
 
 bool takeHex(std::string_view &text, uint64_t &value) {
     if (text.starts_with("0x") || text.starts_with("0X")) {
@@ -87,11 +96,8 @@ JitName parseV8(std::string_view text) {
         name = text;
         script = {};
     }
-    if (script.starts_with("file://")) {
-        script.remove_prefix(7);
-    }
     result.name = name.empty() ? "(anonymous)" : std::string(name);
-    result.file = script;
+    result.file = withoutScheme(script);
     return result;
 }
 
@@ -157,18 +163,26 @@ bool PerfMap::update(int fd) {
 }
 
 bool PerfMap::feed(std::string_view text) {
-    std::vector<Entry> added;
+    std::vector<PerfMapLine> lines;
     while (!text.empty()) {
         size_t end = std::min(text.find('\n'), text.size());
-        std::optional<PerfMapLine> line = parsePerfMapLine(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
-        if (!line) {
-            continue;
+        if (std::optional<PerfMapLine> line = parsePerfMapLine(text.substr(0, end))) {
+            lines.push_back(*line);
         }
-        added.push_back({line->start, static_cast<uint32_t>(line->sizeBytes), static_cast<uint32_t>(names_.size()),
-                         static_cast<uint32_t>(line->name.size()), 0});
-        names_.append(line->name);
-        liveNameBytes_ += line->name.size();
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return add(lines);
+}
+
+bool PerfMap::add(std::span<const PerfMapLine> lines) {
+    std::vector<Entry> added;
+    added.reserve(lines.size());
+    for (const PerfMapLine &line : lines) {
+        added.push_back({line.start, static_cast<uint32_t>(line.sizeBytes), static_cast<uint32_t>(names_.size()),
+                         static_cast<uint32_t>(line.name.size()), 0});
+        growInSteps(names_, line.name.size());
+        names_.append(line.name);
+        liveNameBytes_ += line.name.size();
     }
     bool isReplaced = merge(added);
     shrink();
@@ -181,6 +195,7 @@ bool PerfMap::merge(std::vector<Entry> &added) {
     }
     bool isReplaced = false;
     size_t old = entries_.size();
+    growInSteps(entries_, added.size());
     entries_.insert(entries_.end(), added.begin(), added.end());
     auto byStart = [](const Entry &a, const Entry &b) {
         return a.start != b.start ? a.start < b.start : a.name < b.name;
@@ -214,38 +229,50 @@ bool PerfMap::merge(std::vector<Entry> &added) {
 
 void PerfMap::shrink() {
     bool isFull = entries_.size() > limits_.entries || liveNameBytes_ > limits_.nameBytes;
-    if (!isFull && names_.size() <= 2 * liveNameBytes_ + 65536) {
+    if (!isFull && names_.size() <= liveNameBytes_ + liveNameBytes_ / 8 + 65536) {
         return;
     }
-    std::vector<Entry> order = entries_;
-    std::sort(order.begin(), order.end(), [](const Entry &a, const Entry &b) { return a.name < b.name; });
-    size_t first = 0;
+    // All of it in place: a copy would double what a process can make us use.
+    std::sort(entries_.begin(), entries_.end(), [](const Entry &a, const Entry &b) { return a.name < b.name; });
     if (isFull) {
         // The older half goes: engines that make so much code have thrown it away themselves long ago.
-        first = order.size() / 2;
-        dropped_ += first;
+        size_t lost = entries_.size() / 2;
+        dropped_ += lost;
+        entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(lost));
     }
-    std::string names;
-    for (size_t i = first; i < order.size(); i++) {
-        std::string_view name = nameOf(order[i]);
-        order[i].name = static_cast<uint32_t>(names.size());
-        names.append(name);
+    size_t end = 0;
+    for (Entry &entry : entries_) {
+        memmove(names_.data() + end, names_.data() + entry.name, entry.nameBytes);
+        entry.name = static_cast<uint32_t>(end);
+        end += entry.nameBytes;
     }
-    order.erase(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first));
-    std::sort(order.begin(), order.end(), [](const Entry &a, const Entry &b) { return a.start < b.start; });
-    entries_ = std::move(order);
-    names_ = std::move(names);
-    liveNameBytes_ = names_.size();
+    names_.resize(end);
+    liveNameBytes_ = end;
+    std::sort(entries_.begin(), entries_.end(), [](const Entry &a, const Entry &b) { return a.start < b.start; });
 }
 
-std::optional<std::string_view> PerfMap::find(uint64_t address) {
+std::optional<PerfMap::Match> PerfMap::findCode(uint64_t address) {
     auto after = std::upper_bound(entries_.begin(), entries_.end(), address,
                                   [](uint64_t wanted, const Entry &entry) { return wanted < entry.start; });
     if (after == entries_.begin() || address - (after - 1)->start >= (after - 1)->sizeBytes) {
         return std::nullopt;
     }
-    (after - 1)->isUsed = 1;
-    return nameOf(*(after - 1));
+    Entry &entry = *(after - 1);
+    entry.isUsed = 1;
+    return Match{nameOf(entry), entry.start, entry.sizeBytes};
+}
+
+std::optional<std::string_view> PerfMap::find(uint64_t address) {
+    std::optional<Match> match = findCode(address);
+    return match ? std::optional(match->name) : std::nullopt;
+}
+
+std::string withoutScheme(std::string_view file) {
+    return std::string(file.starts_with("file://") ? file.substr(7) : file);
+}
+
+bool isV8Interpreter(std::string_view name) {
+    return name == "Builtins_InterpreterEntryTrampoline" || name == "Builtin:InterpreterEntryTrampoline";
 }
 
 JitName parseJitName(std::string_view raw) {
@@ -257,8 +284,14 @@ JitName parseJitName(std::string_view raw) {
     }
     JitName result;
     result.name = raw;
-    for (std::string_view prefix :
-         {"Builtin:", "BytecodeHandler:", "RegExp:", "RegExp.", "Stub:", "Wasm:", "wasm-function[", "Shared:"}) {
+    for (std::string_view prefix : {"Builtin:", "BytecodeHandler:", "Stub:", "Shared:"}) {
+        if (raw.starts_with(prefix)) {
+            result.engine = JitName::Engine::v8Builtin;
+            result.name = isV8Interpreter(raw) ? "Interpreter" : raw;
+            return result;
+        }
+    }
+    for (std::string_view prefix : {"RegExp:", "RegExp.", "Wasm:", "wasm-function["}) {
         if (raw.starts_with(prefix)) {
             result.engine = JitName::Engine::v8;
             return result;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,8 +30,9 @@ class PerfMap {
     struct Limits {
         /** At most this much of a file is read at a time; of more only the end, because later lines win. */
         uint64_t readBytes = 32U << 20;
-        size_t entries = 250'000;
-        size_t nameBytes = 16U << 20;
+        /** With these a map takes 8 MB at most. The largest JVMs have 40,000 functions with names of 100 bytes. */
+        size_t entries = 100'000;
+        size_t nameBytes = 4U << 20;
     };
     PerfMap() : PerfMap(Limits{}) {}
     explicit PerfMap(const Limits &limits) : limits_(limits) {}
@@ -42,9 +44,19 @@ class PerfMap {
     bool update(int fd);
     /** Takes text of whole lines; for update() and tests. */
     bool feed(std::string_view text);
+    /** Takes code in the order in which it was made; true as update(). */
+    bool add(std::span<const PerfMapLine> lines);
+    struct Match {
+        std::string_view name;
+        uint64_t start = 0;
+        uint64_t sizeBytes = 0;
+    };
+    /** As find(), with where the function is. */
+    std::optional<Match> findCode(uint64_t address);
     /** Name of the function whose range covers the address. Valid until the next update. */
     std::optional<std::string_view> find(uint64_t address);
 
+    const Limits &limits() const { return limits_; }
     size_t size() const { return entries_.size(); }
     size_t bytes() const { return entries_.capacity() * sizeof(Entry) + names_.capacity(); }
     /** Lines left out because of the bounds. */
@@ -76,7 +88,8 @@ class PerfMap {
 
 /** What the name of a perf-map says about the function. */
 struct JitName {
-    enum class Engine { unknown, v8, python, jvm } engine = Engine::unknown;
+    /** Builtins are V8's own code, not made from JavaScript. */
+    enum class Engine { unknown, v8, v8Builtin, python } engine = Engine::unknown;
     std::string name;
     std::string file;
     uint32_t line = 0;
@@ -84,5 +97,9 @@ struct JitName {
 
 /** "JS:*fib file:///srv/a.js:3:9" is function fib of /srv/a.js, line 3; "py::run:/srv/a.py" is run of /srv/a.py. */
 JitName parseJitName(std::string_view raw);
+/** "file:///srv/a.js" -> "/srv/a.js". */
+std::string withoutScheme(std::string_view file);
+/** What all of JavaScript that is not compiled yet runs in, by its symbol in the program or its name in a perf-map. */
+bool isV8Interpreter(std::string_view name);
 
 } // namespace hotspan::symbols

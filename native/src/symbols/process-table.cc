@@ -94,6 +94,9 @@ void ProcessTable::read(Process &process) {
     bytes_ += bytesOf(process);
     process.exitedNs = 0;
     process.readCostNs = monotonicNs() - begin;
+    if (process.jit) {
+        noteDumps(process);
+    }
 }
 
 void ProcessTable::revalidate(Process &process) {
@@ -121,6 +124,15 @@ bool ProcessTable::refresh(Process &process) {
     return true;
 }
 
+void ProcessTable::noteDumps(Process &process) {
+    for (const Mapping &mapping : process.maps.mappings) {
+        const std::string &path = process.maps.paths[mapping.path];
+        if (isJitDumpPath(path)) {
+            process.jit->noteDump({process.pid, mapping.start, mapping.end, mapping.inode, path});
+        }
+    }
+}
+
 const Process::Resolved &ProcessTable::resolve(Process &process, size_t index) {
     Process::Resolved &resolved = process.resolved[index];
     if (resolved.module) {
@@ -134,6 +146,7 @@ const Process::Resolved &ProcessTable::resolve(Process &process, size_t index) {
                 std::make_shared<JitCode>(process.pid, process.startTicks, runtimeOf(readExecutablePath(process.pid)));
             process.jit->module = modules_.add(ModuleType::jit, process.jit)->id;
             process.jit->open();
+            noteDumps(process);
         }
         resolved.module = modules_.find(process.jit->module);
         return resolved;

@@ -56,6 +56,8 @@ class ProcessTable {
   private:
     using List = std::list<Process>;
     void read(Process &process);
+    /** Tells a process's JIT code of the jitdumps that are mapped. */
+    static void noteDumps(Process &process);
     void revalidate(Process &process);
     void markExited(Process &process, uint64_t nowNs);
     void forget(List::iterator process);

@@ -44,6 +44,21 @@ FrameKind kindOfRuntime(Runtime runtime) {
     return FrameKind::unresolved;
 }
 
+/** Of a named function: code of an engine that is not known is as good as native. */
+FrameKind kindOfName(JitName::Engine engine, Runtime runtime) {
+    switch (engine) {
+    case JitName::Engine::v8:
+        return FrameKind::v8js;
+    case JitName::Engine::v8Builtin:
+        return FrameKind::native;
+    case JitName::Engine::python:
+        return FrameKind::cpython;
+    case JitName::Engine::unknown:
+        break;
+    }
+    return runtime == Runtime::unknown ? FrameKind::native : kindOfRuntime(runtime);
+}
+
 /** Symbols of the vdso mapped into ourselves: the kernel gives the same image to every process of 64 bits. */
 std::shared_ptr<const SymbolTable> readVdso() {
     auto *image = reinterpret_cast<const void *>(getauxval(AT_SYSINFO_EHDR));
@@ -235,7 +250,7 @@ void SymbolEngine::describeFile(const Module &module, std::span<const Wanted> wa
             continue;
         }
         Demangled demangled = demangle(match->name);
-        frame.lines[0].name = std::move(demangled.name);
+        frame.lines[0].name = isV8Interpreter(match->name) ? "Interpreter" : std::move(demangled.name);
         frame.isGuess = match->isGuess;
         if (demangled.language == Language::rust) {
             frame.kind = FrameKind::rust;
@@ -319,19 +334,16 @@ void SymbolEngine::describeJit(const Module &module, std::span<const Wanted> wan
         frame.kind = kindOfRuntime(runtime);
         if (!name.raw) {
             frame.lines[0].name =
-                withOffset(name.hasPerfMap || runtime != Runtime::unknown ? "[jit]" : "[anon]", frame.address);
+                withOffset(name.hasNames || runtime != Runtime::unknown ? "[jit]" : "[anon]", frame.address);
             continue;
         }
         JitName parsed = parseJitName(*name.raw);
-        frame.lines[0] = {std::move(parsed.name), std::move(parsed.file), parsed.line};
+        // The line in the jitdump may be of a function from another file that is inlined there, whose name is not told.
+        bool isOwnLine = name.line != 0 && (parsed.file.empty() || withoutScheme(name.file) == parsed.file);
+        frame.lines[0] = {std::move(parsed.name), isOwnLine ? withoutScheme(name.file) : std::move(parsed.file),
+                          isOwnLine ? name.line : parsed.line};
         frame.isGuess = false;
-        if (parsed.engine == JitName::Engine::v8) {
-            frame.kind = FrameKind::v8js;
-        } else if (parsed.engine == JitName::Engine::python) {
-            frame.kind = FrameKind::cpython;
-        } else if (parsed.engine == JitName::Engine::jvm) {
-            frame.kind = FrameKind::jvm;
-        }
+        frame.kind = kindOfName(parsed.engine, runtime);
     }
     if (isChanged) {
         noteReplacedCode(module.jit);

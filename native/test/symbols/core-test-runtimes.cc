@@ -1,7 +1,8 @@
-// Parts of the core's test that read what language runtimes write: Go's tables.
+// Parts of the core's test that read what language runtimes write: Go's tables and jitdumps.
 #include "core-test.h"
 
 #include "symbols/go-symbols.h"
+#include "symbols/jit-dump.h"
 
 namespace {
 
@@ -63,6 +64,149 @@ void lie(std::string &bytes, const GoModule &module) {
     }
 }
 
+/** Writes a jitdump. */
+struct DumpWriter {
+    std::string bytes;
+
+    DumpWriter() {
+        put32({0x4a695444, 1, 40, 62, 0, 77});
+        put64({0, 0});
+    }
+    void put32(std::initializer_list<uint32_t> words) {
+        for (uint32_t word : words) {
+            bytes.append(reinterpret_cast<const char *>(&word), sizeof word);
+        }
+    }
+    void put64(std::initializer_list<uint64_t> words) {
+        for (uint64_t word : words) {
+            bytes.append(reinterpret_cast<const char *>(&word), sizeof word);
+        }
+    }
+    void load(uint64_t start, uint64_t sizeBytes, const std::string &name) {
+        put32({0, static_cast<uint32_t>(56 + name.size() + 1 + sizeBytes)});
+        put64({1});
+        put32({77, 78});
+        put64({start, start, sizeBytes, 1});
+        bytes += name + '\0' + std::string(sizeBytes, 'c');
+    }
+    void move(uint64_t from, uint64_t to, uint64_t sizeBytes) {
+        put32({1, 64});
+        put64({1});
+        put32({77, 78});
+        put64({to, from, to, sizeBytes, 1});
+    }
+    void lines(uint64_t start, const std::vector<std::pair<uint32_t, uint32_t>> &lines, const std::string &file) {
+        put32({2, static_cast<uint32_t>(32 + 18 * lines.size() + file.size() - 1)});
+        put64({1, start, lines.size()});
+        for (size_t i = 0; i < lines.size(); i++) {
+            put64({start + lines[i].first});
+            put32({lines[i].second, 0});
+            bytes += (i == 0 ? file : "\xff") + '\0';
+        }
+    }
+};
+
+bool isAt(JitDump &dump, uint64_t address, const std::string &expected) {
+    std::optional<JitDump::Match> match = dump.find(address);
+    std::string got = "nothing";
+    if (match) {
+        got = std::string(match->name) + " " + std::string(match->file) + ":" + std::to_string(match->line);
+    }
+    if (got != expected) {
+        printf("%lx: %s instead of %s\n", static_cast<unsigned long>(address), got.c_str(), expected.c_str());
+    }
+    return got == expected;
+}
+
+bool update(JitDump &dump, std::string_view bytes) {
+    return dump.update(ByteSource::ofMemory(bytes.data(), bytes.size()));
+}
+
+/** What an honest engine writes, and when. */
+void testDumpRecords() {
+    JitDump dump;
+    DumpWriter file;
+    CHECK(!update(dump, "") && !update(dump, std::string_view(file.bytes).substr(0, 39)) && !dump.isBroken());
+    file.lines(0x1000, {{0, 3}, {16, 4}, {16, 5}, {32, 9}}, "/srv/a.js");
+    file.load(0x1000, 64, "first");
+    file.load(0x2000, 64, "second");
+    std::string_view all = file.bytes;
+    // A record counts once it is whole.
+    CHECK(!update(dump, all.substr(0, all.size() - 1)));
+    CHECK(isAt(dump, 0x1000, "first /srv/a.js:3") && isAt(dump, 0x100f, "first /srv/a.js:3"));
+    CHECK(isAt(dump, 0x1010, "first /srv/a.js:5") && isAt(dump, 0x103f, "first /srv/a.js:9"));
+    CHECK(isAt(dump, 0x1040, "nothing") && isAt(dump, 0x2000, "nothing"));
+    CHECK(!update(dump, all) && isAt(dump, 0x2010, "second :0"));
+    file.move(0x1000, 0x5000, 64);
+    file.put32({4, 24});
+    file.put64({1, 0});
+    file.load(0x1020, 16, "third");
+    // first was named, and other code is there now.
+    CHECK(update(dump, file.bytes));
+    CHECK(isAt(dump, 0x5010, "first /srv/a.js:5") && isAt(dump, 0x1025, "third :0") && isAt(dump, 0x1000, "nothing"));
+    file.load(0x5000, 64, "fourth");
+    CHECK(update(dump, file.bytes) && isAt(dump, 0x5010, "fourth :0"));
+    DumpWriter anew;
+    anew.load(0x9000, 16, "anew");
+    CHECK(update(dump, anew.bytes) && isAt(dump, 0x9001, "anew :0") && isAt(dump, 0x2010, "nothing"));
+    JitDump v8;
+    v8.setV8(true);
+    DumpWriter shifted;
+    shifted.lines(0x1000, {{64 + 8, 7}}, "/a");
+    shifted.load(0x1000, 64, "f");
+    update(v8, shifted.bytes);
+    CHECK(isAt(v8, 0x1007, "f :0") && isAt(v8, 0x1008, "f /a:7"));
+}
+
+/** What a hostile one writes. */
+void testDumpLies() {
+    for (int i = 0; i < 20'000; i++) {
+        DumpWriter file;
+        for (uint64_t k = 0, count = below(12); k < count; k++) {
+            uint64_t start = below(64) * 16;
+            if (below(3) == 0) {
+                file.lines(start, {{0, 1}, {static_cast<uint32_t>(below(100)), 2}}, randomText(20, "abc"));
+            } else if (below(3) == 0) {
+                file.move(start, below(64) * 16, below(100));
+            } else {
+                file.load(start, below(100), randomText(20, "ab"));
+            }
+        }
+        for (uint64_t k = 0, count = below(6); k < count; k++) {
+            file.bytes[below(file.bytes.size())] = static_cast<char>(random64());
+        }
+        JitDump dump;
+        for (size_t end = below(file.bytes.size() + 1); end <= file.bytes.size(); end += 1 + below(200)) {
+            update(dump, std::string_view(file.bytes).substr(0, end));
+            dump.find(below(2048));
+        }
+    }
+    JitDump flooded;
+    PerfMap map;
+    DumpWriter flood;
+    std::string text;
+    size_t largest = 0;
+    for (uint64_t i = 0; i < 400'000; i++) {
+        std::string name = "function_" + std::to_string(i) + std::string(40, 'x');
+        flood.lines(i * 64, {{0, 1}, {1, 2}, {2, 3}}, "/file" + std::to_string(i));
+        flood.load(i * 64, 8, name);
+        text += std::to_string(i) + "00 10 " + name + "\n";
+        if (i % 20'000 == 0) {
+            // Each update takes a part alone.
+            update(flooded, flood.bytes);
+            map.feed(text);
+            text.clear();
+            largest = std::max({largest, flooded.bytes(), map.bytes()});
+        }
+    }
+    for (int i = 0; i < 10; i++) {
+        update(flooded, flood.bytes);
+    }
+    CHECK(isAt(flooded, 399'999 * 64, "function_399999" + std::string(40, 'x') + " :1"));
+    CHECK(flooded.lineCount() <= 150'000 && map.dropped() > 0);
+    CHECK(std::max(largest, flooded.bytes()) < (10U << 20));
+}
+
 } // namespace
 
 void testGo(const char *path) {
@@ -110,4 +254,10 @@ void testGo(const char *path) {
     describeAll(*symbols, slow.source, *module, 20);
     CHECK(monotonicNs() - slowBegin < 20 * nsPerS);
     printf("go: ok, %d lies about %s in %.1f s\n", count, path, static_cast<double>(monotonicNs() - begin) / 1e9);
+}
+
+void testJitDump() {
+    testDumpRecords();
+    testDumpLies();
+    printf("jitdump: ok\n");
 }

@@ -324,6 +324,7 @@ int main(int argc, char **argv) {
     testGlob();
     testPerfMap();
     testPerfMapFile();
+    testJitDump();
     testKallsyms();
     testDemangle();
     testSharedNames();

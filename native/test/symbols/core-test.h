@@ -59,3 +59,4 @@ void testManyMappings();
 
 // core-test-runtimes.cc
 void testGo(const char *path);
+void testJitDump();
