@@ -77,6 +77,8 @@ enum unwind_cfa {
     UNWIND_CFA_SIGNAL,    /* all registers stand in the ucontext; offset is from rsp to its gregs (uc_mcontext) */
     UNWIND_CFA_REGISTER,  /* another register + offset, see unwind_rule_register; known in the leaf frame alone */
     UNWIND_CFA_UNKNOWN,   /* has a rule of a form that is not supported */
+    UNWIND_CFA_OTHER_BP,  /* rbp + offset, on another stack, which may lie below: where Go's runtime switches stacks.
+                             The root where rbp is 0 */
 };
 
 /* How the caller's rbp is found: bits 4-5. */

@@ -34,6 +34,8 @@ std::string describeCfa(uint32_t rule) {
         return "plt " + std::to_string(unwind_rule_plt_threshold(rule));
     case UNWIND_CFA_SIGNAL:
         return withOffset("signal rsp", offset);
+    case UNWIND_CFA_OTHER_BP:
+        return withOffset("other rbp", offset);
     case UNWIND_CFA_REGISTER:
         return withOffset(registerNames[unwind_rule_register(rule)], unwind_rule_register_offset(rule));
     default:

@@ -10,6 +10,7 @@
 #include "code-range.h"
 #include "compressed-section.h"
 #include "eh-frame-header.h"
+#include "go-rows.h"
 #include "table-writer.h"
 
 namespace hotspan::unwind {
@@ -65,6 +66,7 @@ class TableBuilder {
 
   private:
     void collectEhFrame();
+    void collectGo();
     void collectDebugFrame();
     void collectFrom(std::unique_ptr<CfiSection> &section, size_t functionCount, const char *name);
     void add(std::vector<CodeRange> ranges, const char *name);
@@ -77,6 +79,8 @@ class TableBuilder {
     CodeSegments code_;
     std::vector<Section> sections_;
     std::unique_ptr<CfiSection> ehFrame_;
+    std::optional<symbols::GoModule> goModule_;
+    std::unique_ptr<GoRows> goRows_;
     std::unique_ptr<CfiSection> debugFrame_;
     std::vector<uint8_t> inflated_;
     ByteSource inflatedSource_;
@@ -127,6 +131,16 @@ void TableBuilder::collectEhFrame() {
     }
 }
 
+void TableBuilder::collectGo() {
+    goModule_ = symbols::findGoModule(source_, elf_, sections_);
+    if (goModule_) {
+        goRows_ = std::make_unique<GoRows>(source_, elf_, *goModule_);
+        std::vector<CodeRange> ranges;
+        goRows_->collect(code_, ranges);
+        add(std::move(ranges), "gopclntab");
+    }
+}
+
 void TableBuilder::collectDebugFrame() {
     const Section *section = findSection(".debug_frame");
     section = section != nullptr ? section : findSection(".zdebug_frame");
@@ -148,10 +162,12 @@ void TableBuilder::collectDebugFrame() {
 }
 
 void TableBuilder::writeRange(const CodeRange &range, uint64_t end, RowSink &sink) {
-    CfiSection *section = range.owner() == RangeOwner::ehFrame ? ehFrame_.get() : debugFrame_.get();
     // Stands if the function gives no rows at all.
     sink.row(range.begin, UNWIND_CFA_UNKNOWN);
-    damagedCount_ += section->rowsOf(range, end, sink) ? 0 : 1;
+    bool isSound = range.owner() == RangeOwner::ehFrame     ? ehFrame_->rowsOf(range, end, sink)
+                   : range.owner() == RangeOwner::gopclntab ? goRows_->rowsOf(range, end, sink)
+                                                            : debugFrame_->rowsOf(range, end, sink);
+    damagedCount_ += isSound ? 0 : 1;
 }
 
 void TableBuilder::writeRows(TableWriter &writer) {
@@ -180,6 +196,7 @@ void TableBuilder::writeRows(TableWriter &writer) {
 UnwindTable TableBuilder::build(std::string &problem) {
     sections_ = elf_.readSections(source_);
     collectEhFrame();
+    collectGo();
     collectDebugFrame();
     sections_ = {};
     TableWriter writer;

@@ -1,7 +1,7 @@
 /** Unwind tables against binutils: every row of real files and of programs built in all the ways that call frame information comes. */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,13 +21,14 @@ interface Counts {
   readonly functions: number;
   readonly rows: number;
   readonly unsupported: number;
+  readonly special: number;
   readonly source: string;
 }
 
 /** Compares the table of `file` with what readelf prints of `dumped`, and asserts that nothing differs. */
-async function compare(file: string, dumped = file): Promise<Counts> {
+async function compare(file: string, dumped = file, ...mode: 'go'[]): Promise<Counts> {
   const readelf = spawn('readelf', ['--debug-dump=frames-interp', dumped], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const check = spawn(join(programDir, 'readelf-check'), [file], { stdio: [readelf.stdout, 'pipe', 'pipe'] });
+  const check = spawn(join(programDir, 'readelf-check'), [file, ...mode], { stdio: [readelf.stdout, 'pipe', 'pipe'] });
   // The pipe is the child's now; read here as well, it would lose lines.
   readelf.stdout.destroy();
   let out = '';
@@ -42,6 +43,7 @@ async function compare(file: string, dumped = file): Promise<Counts> {
     functions: Number(value('functions')),
     rows: Number(value('rows')),
     unsupported: Number(value('unsupported')),
+    special: Number(value('special')),
     source: value('source'),
   };
 }
@@ -102,4 +104,103 @@ test('tables of programs built in many ways agree with readelf', { timeout: 120_
   const libc = join(buildDir, 'libc.so');
   copyFileSync(loaded('libc.so'), libc);
   assert.ok((await compare(withoutSections(libc), libc)).rows > 20_000);
+});
+
+const hasGo = spawnSync('go', ['version']).status === 0;
+
+/** Instructions of a function in order, by objdump. */
+interface Instruction {
+  readonly address: bigint;
+  readonly text: string;
+}
+
+function disassemble(file: string): Map<string, Instruction[]> {
+  const functions = new Map<string, Instruction[]>();
+  let current: Instruction[] = [];
+  const dump = execFileSync('objdump', ['-d', '--no-show-raw-insn', file], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  for (const line of dump.split('\n')) {
+    const label = /^[0-9a-f]+ <(.+)>:$/.exec(line);
+    if (label) {
+      current = [];
+      functions.set(label[1] ?? '', current);
+    }
+    const instruction = /^ *([0-9a-f]+):\t(.*\S)/.exec(line);
+    if (instruction) current.push({ address: BigInt(`0x${instruction[1]}`), text: instruction[2] ?? '' });
+  }
+  return functions;
+}
+
+function rulesAt(file: string, addresses: readonly bigint[]): string[] {
+  const input = addresses.map(address => address.toString(16)).join('\n');
+  const out = execFileSync(join(programDir, 'table-tool'), ['rules', file], { input, encoding: 'utf8', maxBuffer: 1 << 26 });
+  return out.trimEnd().split('\n');
+}
+
+test('tables of Go programs agree with the depths that Go writes for debuggers', {
+  timeout: 120_000,
+  skip: !hasGo && 'no Go here',
+}, async () => {
+  const go = (name: string, ...flags: string[]) =>
+    build(name, 'go', ['build', ...flags, '-o', '{out}', '{src}names.go'], { CGO_ENABLED: '0' });
+  const whole = go('go-whole');
+  const counts = await compare(whole, whole, 'go');
+  assert.equal(counts.source, 'gopclntab');
+  assert.ok(counts.rows > 8_000 && counts.special > 20 && counts.special < 100, `${counts.rows} rows, ${counts.special} special`);
+  // Position-independent and stripped: the same rules at other addresses; and with no section headers at all.
+  assert.equal((await compare(withoutSections(whole), whole, 'go')).rows, counts.rows);
+  const pie = go('go-pie', '-buildmode=pie');
+  assert.ok((await compare(pie, pie, 'go')).rows > 8_000);
+  const stripped = go('go-stripped', '-ldflags=-s -w');
+  assert.ok(
+    rulesAt(
+      stripped,
+      [...disassemble(whole).values()]
+        .flat()
+        .slice(0, 1000)
+        .map(({ address }) => address),
+    ).every(rule => rule !== 'none'),
+  );
+});
+
+test('rbp in Go functions is where the code puts it', { timeout: 120_000, skip: !hasGo && 'no Go here' }, () => {
+  const file = build('go-rbp', 'go', ['build', '-o', '{out}', '{src}names.go'], { CGO_ENABLED: '0' });
+  const functions = disassemble(file);
+  const all = [...functions.values()].flat();
+  const rules = new Map(
+    rulesAt(
+      file,
+      all.map(({ address }) => address),
+    ).map((rule, index) => [all[index]?.address, rule]),
+  );
+  let checked = 0;
+  for (const [name, code] of functions) {
+    if (/^runtime\.(rt0_go|goexit|mstart|mcall)/.test(name)) continue;
+    code.forEach(({ address, text }, index) => {
+      const before = rules.get(address) ?? '';
+      const after = rules.get(code[index + 1]?.address) ?? '';
+      if (/^push +%rbp$/.test(text) && /^mov +%rsp,%rbp$/.test(code[index + 1]?.text ?? '')) {
+        assert.equal(before, 'rsp+8', `${name} at ${address.toString(16)}`);
+        assert.equal(after, 'rsp+16 rbp=*cfa-16', `${name} behind ${address.toString(16)}`);
+        checked++;
+      } else if (/^pop +%rbp$/.test(text) && /^(ret|jmp)/.test(code[index + 1]?.text ?? '')) {
+        assert.match(before, /rbp=\*cfa-16$/, `${name} at ${address.toString(16)}`);
+        assert.equal(after, 'rsp+8', `${name} behind ${address.toString(16)}`);
+        checked++;
+      }
+    });
+  }
+  console.log(`${checked} places checked`);
+  assert.ok(checked > 2_000);
+  // Where stacks begin, are switched and are left by signals.
+  const last = (name: string) => rules.get(functions.get(name)?.at(-1)?.address);
+  const callIn = (name: string) => {
+    const code = functions.get(name) ?? [];
+    return rules.get(code[code.findIndex(({ text }) => /^call +\*%rdi$/.test(text)) + 1]?.address);
+  };
+  assert.equal(last('runtime.goexit.abi0'), 'end');
+  assert.equal(last('runtime.mstart.abi0'), 'end');
+  assert.equal(last('runtime.morestack.abi0'), 'end');
+  assert.equal(callIn('runtime.systemstack.abi0'), 'other rbp+16 rbp=*cfa-16');
+  const handlerEnd = functions.get('runtime.sigreturn__sigaction.abi0')?.[0]?.address ?? 0n;
+  assert.deepEqual(rulesAt(file, [handlerEnd, handlerEnd - 1n]), ['signal rsp+40', 'signal rsp+40']);
 });
