@@ -257,7 +257,8 @@ static __always_inline int unwind_to_cfa(struct unwind_state *state, code_addr c
     __s64 bp_offset = unwind_rule_bp_offset(rule);
     code_addr at;
 
-    if (cfa <= state->sp)
+    /* On another stack it may lie anywhere. */
+    if (cfa <= state->sp && unwind_rule_cfa(rule) != UNWIND_CFA_OTHER_BP)
         return unwind_stop(state, UNWIND_END_BAD_FRAME);
     if (kind == UNWIND_BP_AT_CFA && bp_offset == -16) {
         if (unwind_read(state, words, 16, cfa - 16))
@@ -306,6 +307,10 @@ static __always_inline int unwind_apply(struct unwind_state *state) {
             return unwind_stop(state, UNWIND_END_UNSUPPORTED);
         cfa = state->registers[unwind_bound(unwind_rule_register(rule), UNWIND_REGISTERS - 1)];
         return unwind_to_cfa(state, cfa + (__u64)unwind_rule_register_offset(rule));
+    case UNWIND_CFA_OTHER_BP:
+        if (state->bp == 0)
+            return unwind_stop(state, UNWIND_END_ROOT);
+        /* fallthrough */
     case UNWIND_CFA_BP:
     case UNWIND_CFA_DEREF_BP:
     case UNWIND_CFA_DEREF_BP8:
