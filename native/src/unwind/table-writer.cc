@@ -121,7 +121,8 @@ void TableWriter::closePage() {
 
 UnwindTable TableWriter::finish() {
     writePending();
-    if (!lows_.empty()) {
+    // A page that would only say that nothing is there: the table ends before it.
+    if (lows_.size() > 1 || (lows_.size() == 1 && rules_[0] != UNWIND_CFA_NONE)) {
         closePage();
     }
     table_.bytes.shrink_to_fit();

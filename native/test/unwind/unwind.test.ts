@@ -1,4 +1,7 @@
-/** Unwind tables against binutils: every row of real files and of programs built in all the ways that call frame information comes. */
+/**
+ * Unwind tables against binutils: every row of real files and of programs built in all the ways that call frame information comes.
+ * And unwind-test.cc under AddressSanitizer and UndefinedBehaviorSanitizer: what no real file has.
+ */
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -107,6 +110,19 @@ test('tables of programs built in many ways agree with readelf', { timeout: 120_
 });
 
 const hasGo = spawnSync('go', ['version']).status === 0;
+
+test('tables and their cache hold under the sanitizers against lying, rotten and mutated files', { timeout: 300_000 }, () => {
+  const onlyDebug = ['-g', '-gz', '-fno-asynchronous-unwind-tables'];
+  const files = [
+    build('mutated', 'gcc', ['-O2', '-o', '{out}', '{src}functions.c', '-ldl']),
+    build('mutated-debug', 'gcc', ['-O2', ...onlyDebug, '-o', '{out}', '{src}functions.c', '-ldl']),
+    ...(hasGo ? [build('mutated-go', 'go', ['build', '-o', '{out}', '{src}names.go'], { CGO_ENABLED: '0' })] : []),
+  ];
+  const run = spawnSync(join(programDir, 'unwind-test'), [join(buildDir, 'cache'), ...files], { encoding: 'utf8' });
+  console.log(run.stdout);
+  assert.equal(run.status, 0, run.stderr);
+  assert.match(run.stdout, /all parts passed\n$/);
+});
 
 /** Instructions of a function in order, by objdump. */
 interface Instruction {
