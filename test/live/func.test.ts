@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { funcKit } from '../../agent/sources/func/kit.ts';
 import type { SourceKit, Span } from '../../agent/sources/source.ts';
 import { buildZoo, startAnimal } from '../zoo/zoo.ts';
+import { kernelNames } from './kernel-names.ts';
 import { accountedFor, features, isEmulated, runSource, type SourceRun, type Way, waysHere } from './source-run.ts';
 
 const kit = funcKit as unknown as SourceKit;
@@ -107,6 +108,11 @@ for (const { way, without } of waysHere()) {
       );
       assert.equal(span.attributes['hotspan.function.address'], expectedAddress, 'the address is that of kallsyms');
     }
+    // A trampoline, a program, or the machinery of kprobes is no part of what the program did.
+    const [innermost, ...callers] = kernelNames(spans[0]?.stack?.kernel ?? new Uint8Array());
+    assert.match(innermost ?? '', /^(do_sys_open|do_sys_openat2|__(x64|arm64)_sys_open(at)?)$/);
+    assert.match(callers.at(-1) ?? innermost ?? '', /^(entry_SYSCALL_64_after_hwframe|el0t_64_sync)$/);
+    assert.ok(callers.length <= 6, callers.join(' '));
   });
 }
 

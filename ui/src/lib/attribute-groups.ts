@@ -49,6 +49,12 @@ export function tellingAttributes(attributes: Readonly<Record<string, AttributeV
   return Object.entries(attributes).sort((a, b) => rank(a) - rank(b));
 }
 
+/** A key where its group is clear or does not matter: "process.exit.code" is "exit.code", "hotspan.file.inode" is "inode". */
+export function shortKey(key: string): string {
+  const plain = key.replace(/^hotspan\./, '');
+  return plain.slice(plain.indexOf('.') + 1);
+}
+
 /** Numbers whose attribute's name tells the unit get it shown; the rest stand as they are. */
 export function attributeUnit(key: string): 'bytes' | 'nanoseconds' | undefined {
   if (/(^|[._])(bytes|size|body\.size)$/.test(key)) return 'bytes';

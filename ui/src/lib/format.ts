@@ -141,6 +141,7 @@ export function formatDateTime(unixMs: number, digits = 3): string {
 export function formatRelative(unixMs: number, nowMs: number): string {
   const distanceMs = nowMs - unixMs;
   if (Math.abs(distanceMs) < 500) return 'now';
-  const text = formatDuration(Math.round(Math.abs(distanceMs) / 1000) * 1e9);
+  const seconds = Math.round(Math.abs(distanceMs) / 1000);
+  const text = seconds < 60 ? `${seconds}${gap}s` : formatDuration(seconds * 1e9);
   return distanceMs > 0 ? `${text} ago` : `in ${text}`;
 }

@@ -2,11 +2,13 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { attributeUnit, groupAttributes, tellingAttributes } from './attribute-groups.ts';
+import type { ServiceRow } from '../../../agent/server/api.ts';
+import { attributeUnit, groupAttributes, shortKey, tellingAttributes } from './attribute-groups.ts';
 import { groupHooks } from './hook-groups.ts';
 import { balanceParts, storeFullMs } from './ledger-balance.ts';
 import { percentile, sumOperations } from './operation-sums.ts';
 import { chartData, orderGroups, sumAt } from './series.ts';
+import { type ServiceOrder, serviceOrders, sortServices } from './service-order.ts';
 import { parseSetting, settingText } from './setting-value.ts';
 import { lossOf } from './source-loss.ts';
 import { cachedMeasure } from './text-measure.ts';
@@ -55,6 +57,7 @@ test('attributes by convention, the rest last', () => {
     ),
     ['file.path', 'file.size', 'hotspan.device', 'hotspan.call.result'],
   );
+  deepEqual(['process.exit.code', 'hotspan.file.inode', 'file.path', 'fd'].map(shortKey), ['exit.code', 'inode', 'path', 'fd']);
   deepEqual(['file.size', 'http.request.body.size', 'x.wait_ns', 'fd'].map(attributeUnit), [
     'bytes',
     'bytes',
@@ -118,6 +121,32 @@ test('the day on which the store is full', () => {
 
 test('only losses are losses', () => {
   equal(lossOf({ seen: 100, stored: 90, inFlight: 2, below_min: 5, buffer_full: 3, read_failed: 2, new_reason: 1 }), 6);
+});
+
+test('services stand by the column that was chosen, and live data does not make equal ones jump', () => {
+  const service = (name: string, row: Partial<ServiceRow>): ServiceRow => ({
+    service: name,
+    processes: 1,
+    cpuSeconds: 0,
+    cpuSeries: [],
+    spans: 0,
+    errors: 0,
+    calls: 0,
+    p50Ns: 0,
+    p99Ns: 0,
+    ...row,
+  });
+  const rows = [
+    service('b', { cpuSeconds: 1, spans: 10, errors: 5 }),
+    service('a', { cpuSeconds: 1, spans: 10, errors: 1, p99Ns: 9 }),
+    service('c', { cpuSeconds: 2, p50Ns: 5 }),
+  ];
+  const order = (by: ServiceOrder) =>
+    sortServices(rows, by)
+      .map(row => row.service)
+      .join('');
+  deepEqual(serviceOrders.map(order), ['cab', 'abc', 'cab', 'abc', 'bac', 'cab', 'acb']);
+  equal(rows[0]?.service, 'b', 'what was given stays as it is');
 });
 
 test('letters are measured once, and a text is the sum of them', () => {

@@ -5,7 +5,7 @@
 
 import { computed, effect, type ReadonlySignal, signal } from '@preact/signals';
 import type { LiveMessage, SourceState, StatusResponse } from '../../../agent/server/api.ts';
-import { liveIntervalMs, resolveRange } from '../lib/time-range.ts';
+import { liveIntervalMs, type Range, resolveRange } from '../lib/time-range.ts';
 import { isRangeLive, rangeFrom, rangeTo } from './address.ts';
 
 const message = signal<LiveMessage | undefined>(undefined);
@@ -36,6 +36,16 @@ export const queryTo: ReadonlySignal<string> = computed(() =>
 );
 
 export const isFollowing: ReadonlySignal<boolean> = computed(() => isRangeLive.value && !isPaused.value);
+
+/** The part of the range in which there can be data: before the oldest, and in the future, nobody looked. Rates are over this. */
+export function recordedRange(): Range {
+  const { fromMs, toMs } = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
+  const now = status.value;
+  if (now === undefined) return { fromMs, toMs };
+  const oldestMs = now.store.oldestMs === 0 ? now.startedMs : now.store.oldestMs;
+  const end = Math.min(toMs, agentNowMs());
+  return { fromMs: Math.min(Math.max(fromMs, oldestMs), end - 1000), toMs: end };
+}
 
 let seenVersion = -1;
 let lastTickMs = 0;

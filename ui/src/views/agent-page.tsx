@@ -1,7 +1,15 @@
 /** The Agent page: what hotspan costs, what became of everything it saw, where it puts it, and what doctor says about this host. */
 
 import type { DoctorReport, ExporterState, LedgerResult, StatusResponse } from '../../../agent/server/api.ts';
-import { formatBytes, formatCompact, formatCount, formatDateTime, formatRelative, formatShare } from '../lib/format.ts';
+import {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatDateTime,
+  formatDuration,
+  formatRelative,
+  formatShare,
+} from '../lib/format.ts';
 import { balanceParts, storeFullMs } from '../lib/ledger-balance.ts';
 import { isLoss, reasonTitle } from '../lib/source-loss.ts';
 
@@ -45,7 +53,10 @@ function Figures({ now }: { now: StatusResponse }) {
       <Figure name="memory, with kernel maps and buffers" value={formatBytes(now.rssBytes + now.mapBytes + now.bufferBytes)} />
       <Figure name="lost since the start" value={formatCount(now.lost)} isBad={now.lost > 0} />
       <Figure name={`on ${now.host}, kernel ${now.kernel}, ${now.cpus} CPUs`} value={`hotspan ${now.version}`} />
-      <Figure name={`started ${formatDateTime(now.startedMs, 0)}`} value={formatRelative(now.startedMs, now.nowMs)} />
+      <Figure
+        name={`up, since ${formatDateTime(now.startedMs, 0)}`}
+        value={formatDuration(Math.max(0, Math.round((now.nowMs - now.startedMs) / 1000)) * 1e9)}
+      />
     </div>
   );
 }

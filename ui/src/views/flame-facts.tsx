@@ -23,6 +23,11 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
     const from = layout.start[zoomed] ?? 0;
     return sumOfFunctions(layout, fn => fn >= 0 && matches[fn] === 1, { from, to: from + (layout.total[zoomed] ?? 0) });
   }, [layout, matches, zoomed]);
+  const unnamed = useMemo(
+    () =>
+      sumOfFunctions(layout, fn => fn >= 0 && head.functions.kind[fn] === 'unresolved', { from: 0, to: layout.total[0] ?? 0 }),
+    [picture],
+  );
   const incomplete = Object.entries(head.incomplete);
   const broken = incomplete.reduce((sum, [, count]) => sum + count, 0);
   const toggle = (kind: FrameKind) =>
@@ -30,6 +35,7 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
   return (
     <div class="facts" data-testid="flame-facts">
       <b data-testid="flame-total">{formatValue(layout.total[0] ?? 0, head.unit)}</b>
+      {state.type === 'cpu' && <span class="dim">on CPU</span>}
       <span>{formatCount(head.samples)} samples</span>
       <span class={head.lost > 0 ? 'bad' : 'dim'}>lost {formatCompact(head.lost)}</span>
       <span class="dim" title={incomplete.map(([reason, count]) => `${reason}: ${formatCount(count)}`).join('\n')}>
@@ -37,6 +43,11 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
           ? 'no stack known to be incomplete'
           : `${formatShare(broken / Math.max(1, head.samples))} of stacks incomplete`}
       </span>
+      {unnamed > 0 && (
+        <span class="dim" title="Time in stacks that pass through code whose function or module is not known.">
+          {formatShare(unnamed / (layout.total[0] || 1))} through unnamed code
+        </span>
+      )}
       {found !== undefined && (
         <span class="found" data-testid="search-share">
           found {formatShare(found / (layout.total[zoomed] || 1))} {zoomed === 0 ? 'of all' : 'of view'} (

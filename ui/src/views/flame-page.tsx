@@ -23,7 +23,7 @@ import type { FlameControl } from './flame-stage.ts';
 import { FlameStatus } from './flame-status.tsx';
 import { FlameToolbar } from './flame-toolbar.tsx';
 import { FunctionTable } from './function-table.tsx';
-import { Empty, FailureNote } from './parts.tsx';
+import { Empty, EmptyActions, FailureNote } from './parts.tsx';
 import { Sandwich } from './sandwich.tsx';
 import { TimeSeries } from './time-series.tsx';
 import { ZoomPath } from './zoom-path.tsx';
@@ -100,14 +100,25 @@ function FlameSeries({ type }: { type: string }) {
 function NoSamples({ picture, state }: { picture: FlamePicture; state: FlameState }) {
   const isCut = state.focus !== '' || state.hidden.length > 0;
   if (isCut && picture.head.total > 0) {
-    return <Empty title="Focus and hidden functions leave nothing over.">Remove one of them above the graph.</Empty>;
+    return (
+      <Empty title="Focus and hidden functions leave nothing over.">
+        <button type="button" class="button" onClick={() => changeFlame({ focus: '', hidden: [], folded: [] })}>
+          Show all functions
+        </button>
+      </Empty>
+    );
   }
   if (filterText.value !== '')
-    return <Empty title="No samples in this range match the filter.">Clear the filter, or widen the time range.</Empty>;
+    return (
+      <Empty title="No samples in this range match the filter.">
+        <EmptyActions />
+      </Empty>
+    );
   return (
     <Empty title={`No ${state.type} samples in this range.`}>
       Widen the time range, or look on the Probes page whether the source “{state.type}” is running:{' '}
       <code>hotspan sources start {state.type}</code>
+      <EmptyActions hasProbes />
     </Empty>
   );
 }

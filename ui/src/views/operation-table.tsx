@@ -4,17 +4,15 @@ import { useMemo } from 'preact/hooks';
 import type { OperationRow } from '../../../agent/server/api.ts';
 import { formatBytes, formatDuration, formatRate, formatShare } from '../lib/format.ts';
 import { percentile, sumOperations } from '../lib/operation-sums.ts';
-import { resolveRange } from '../lib/time-range.ts';
-
 import { apiUrl } from '../state/api.ts';
-import { agentNowMs, queryFrom, queryTo } from '../state/live.ts';
+import { queryFrom, queryTo, recordedRange } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { FailureNote, PageLink } from './parts.tsx';
 
 export function OperationTable() {
   const answer = useApi<OperationRow[]>(apiUrl('operations', { from: queryFrom.value, to: queryTo.value }));
   const sums = useMemo(() => sumOperations(answer.data ?? []), [answer.data]);
-  const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
+  const range = recordedRange();
   const seconds = (range.toMs - range.fromMs) / 1000;
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} retry={answer.reload} />;
   if (sums.length === 0) return null;

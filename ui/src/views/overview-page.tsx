@@ -2,28 +2,18 @@
 
 import { useMemo } from 'preact/hooks';
 import type { SeriesResult, ServiceRow } from '../../../agent/server/api.ts';
-import {
-  formatBytes,
-  formatCompact,
-  formatCoreCount,
-  formatCores,
-  formatCount,
-  formatDuration,
-  formatRate,
-  formatShare,
-} from '../lib/format.ts';
+import { formatBytes, formatCompact, formatCoreCount, formatCount, formatTime } from '../lib/format.ts';
 import { type Rgb, seriesHue } from '../lib/frame-kind.ts';
 import { chartData, orderGroups } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
 import { filterText, navigate, param } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { useKeys } from '../state/keys.ts';
-import { agentNowMs, liveTick, queryFrom, queryTo, status } from '../state/live.ts';
+import { agentNowMs, liveTick, queryFrom, queryTo, recordedRange } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { OperationTable } from './operation-table.tsx';
-import { Empty, FailureNote, PageLink, SkeletonRows } from './parts.tsx';
-import { ServicePanel } from './service-panel.tsx';
-import { Sparkline } from './sparkline.tsx';
+import { Empty, EmptyActions, FailureNote, SkeletonRows } from './parts.tsx';
+import { ServiceTable } from './service-table.tsx';
 import { TimeSeries } from './time-series.tsx';
 
 interface HostChart {
@@ -100,9 +90,6 @@ function bytesPerSecond(value: number): string {
   return `${formatBytes(value)}/s`;
 }
 
-/** So many services are shown at first: below them stand the operations, which would be out of sight on a host with many small services. */
-const shortList = 15;
-
 export function OverviewPage() {
   return (
     <div class="overview-page">
@@ -150,16 +137,21 @@ function HostSeries({ chart }: { chart: HostChart }) {
 function Services() {
   const answer = useApi<ServiceRow[]>(apiUrl('services', { from: queryFrom.value, to: queryTo.value, filter: filterText.value }));
   const opened = param('open');
-  const rows = useMemo(
-    () => [...(answer.data ?? [])].sort((a, b) => b.cpuSeconds - a.cpuSeconds || b.spans - a.spans),
-    [answer.data],
-  );
+  const rows = answer.data ?? [];
+  const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
+  const recorded = recordedRange();
+  const isPartly = recorded.fromMs - range.fromMs > 0.02 * (range.toMs - range.fromMs);
   useKeys([{ key: 'Escape', help: 'Close the open service', run: () => navigate({ params: { open: undefined } }) }]);
   return (
     <section class={answer.isLoading ? 'loading' : ''} aria-label="Services">
       <div class="section-head">
         <h2>Services</h2>
-        {answer.data !== undefined && <span class="dim">{formatCount(rows.length)}, by CPU</span>}
+        {answer.data !== undefined && <span class="dim">{formatCount(rows.length)}</span>}
+        {isPartly && (
+          <span class="dim" title="Rates and shares are over the time in which the agent recorded, not over the whole range.">
+            recorded since {formatTime(recorded.fromMs)}
+          </span>
+        )}
       </div>
       {answer.failure !== undefined && <FailureNote failure={answer.failure} retry={answer.reload} />}
       {answer.data === undefined ? (
@@ -173,112 +165,17 @@ function Services() {
   );
 }
 
-function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; opened: string }) {
-  const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
-  const isAll = param('all') === '1' || rows.length <= shortList + 2;
-  const shown = isAll ? rows : rows.filter((row, i) => i < shortList || row.service === opened);
-  const toggle = (service: string) => navigate({ params: { open: service === opened ? undefined : service } });
-  const most = rows.reduce((peak, row) => Math.max(peak, ...row.cpuSeries), 0);
-  return (
-    <table class="grid services" data-testid="services">
-      <thead>
-        <tr>
-          <th>Service</th>
-          <th class="num">CPU</th>
-          <th class="num">of host</th>
-          <th class="spark-cell">CPU over time</th>
-          <th class="num">Processes</th>
-          <th class="num">Spans</th>
-          <th class="num">Errors</th>
-          <th class="num">p50</th>
-          <th class="num">p99</th>
-          <th />
-        </tr>
-      </thead>
-      <tbody>
-        {shown.map(row => (
-          <ServiceLines
-            key={row.service}
-            row={row}
-            seconds={(range.toMs - range.fromMs) / 1000}
-            most={most}
-            isOpen={row.service === opened}
-            toggle={toggle}
-          />
-        ))}
-        {!isAll && (
-          <tr>
-            <td colSpan={10}>
-              <PageLink to={{ params: { all: '1' } }} testId="all-services">
-                Show all {formatCount(rows.length)}
-              </PageLink>
-            </td>
-          </tr>
-        )}
-      </tbody>
-    </table>
-  );
-}
-
 function NoServices() {
   if (filterText.value !== '')
-    return <Empty title="No service in this range matches the filter.">Clear the filter, or widen the time range.</Empty>;
+    return (
+      <Empty title="No service in this range matches the filter.">
+        <EmptyActions />
+      </Empty>
+    );
   return (
     <Empty title="Nothing was recorded in this range.">
-      Choose a range in which the agent ran, or look on the Probes page whether the sources run.
+      Choose a range in which the agent ran, or look whether the sources run.
+      <EmptyActions hasProbes />
     </Empty>
-  );
-}
-
-interface ServiceLinesProps {
-  row: ServiceRow;
-  seconds: number;
-  most: number;
-  isOpen: boolean;
-  toggle: (service: string) => void;
-}
-
-function ServiceLines({ row, seconds, most, isOpen, toggle }: ServiceLinesProps) {
-  const filter = `service="${row.service.replace(/["\\]/g, '\\$&')}"`;
-  const cores = row.cpuSeconds / seconds;
-  const cpus = status.value?.cpus ?? 0;
-  return (
-    <>
-      <tr class="clickable" aria-selected={isOpen} onClick={() => toggle(row.service)} data-testid="service-row">
-        <td>
-          <button type="button" class="plain" aria-expanded={isOpen}>
-            <span class="twist">{isOpen ? '▾' : '▸'}</span>
-            <b>{row.service}</b>
-          </button>
-        </td>
-        <td class="num">{formatCores(cores)}</td>
-        <td class="num dim">{cpus === 0 ? '' : formatShare(cores / cpus)}</td>
-        <td class="spark-cell">
-          <Sparkline values={row.cpuSeries} most={most} />
-        </td>
-        <td class="num">{formatCount(row.processes)}</td>
-        <td class="num">{row.spans === 0 ? <span class="faint">–</span> : formatRate(row.spans / seconds)}</td>
-        <td class={row.errors > 0 ? 'num bad' : 'num faint'}>
-          {row.errors === 0 ? '–' : formatShare(row.errors / Math.max(1, row.spans))}
-        </td>
-        <td class="num">{row.calls === 0 ? <span class="faint">–</span> : formatDuration(row.p50Ns)}</td>
-        <td class="num">{row.calls === 0 ? <span class="faint">–</span> : formatDuration(row.p99Ns)}</td>
-        <td class="row-links">
-          <PageLink to={{ page: 'flame', params: { filter } }} label={`Flame graph of ${row.service}`}>
-            flame
-          </PageLink>
-          <PageLink to={{ page: 'traces', params: { filter } }} label={`Spans of ${row.service}`}>
-            spans
-          </PageLink>
-        </td>
-      </tr>
-      {isOpen && (
-        <tr class="opened">
-          <td colSpan={10}>
-            <ServicePanel filter={filter} />
-          </td>
-        </tr>
-      )}
-    </>
   );
 }

@@ -3,7 +3,16 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useState } from 'preact/hooks';
 import { asSentence } from '../lib/format.ts';
-import { type AddressPatch, hrefOf, navigate } from '../state/address.ts';
+import {
+  type AddressPatch,
+  filterText,
+  hrefOf,
+  isRangeLive,
+  navigate,
+  rangeFrom,
+  setFilter,
+  setRange,
+} from '../state/address.ts';
 import type { ApiFailure } from '../state/api.ts';
 
 /** What went wrong and what to do about it. */
@@ -29,6 +38,33 @@ export function Empty({ title, children }: { title: string; children?: Component
     </div>
   );
 }
+
+/** The ways out of an empty place, as buttons: what hides the data is taken away. */
+export function EmptyActions({ hasProbes = false }: { hasProbes?: boolean }) {
+  const isFiltered = filterText.value !== '';
+  const isWide = rangeFrom.value === widest && isRangeLive.value;
+  return (
+    <div class="row empty-actions">
+      {isFiltered && (
+        <button type="button" class="button" onClick={() => setFilter('')} data-testid="clear-filter">
+          Clear the filter
+        </button>
+      )}
+      {!isWide && (
+        <button type="button" class="button" onClick={() => setRange(widest, 'now')} data-testid="widen-range">
+          Show the last 7 days
+        </button>
+      )}
+      {hasProbes && (
+        <PageLink to={{ page: 'probes' }} class="button">
+          Open Probes
+        </PageLink>
+      )}
+    </div>
+  );
+}
+
+const widest = 'now-7d';
 
 /** Bars in the place of rows that are on their way. */
 export function SkeletonRows({ rows, height = 24 }: { rows: number; height?: number }) {

@@ -32,7 +32,7 @@ export function SourceRow({ source, isOpen, onChange }: SourceRowProps) {
         <td class={`state-${source.state}`} data-testid={`state-${source.name}`}>
           {source.state}
         </td>
-        <td>{ways === '' ? <span class="faint">–</span> : ways}</td>
+        <td class="nowrap">{ways === '' ? <span class="faint">–</span> : ways}</td>
         <Cost source={source} />
         <td class="num">
           {lost === 0 ? (

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from 'preact';
 import type { AttributeValue, SpanSummary } from '../../../agent/server/api.ts';
-import { attributeUnit, tellingAttributes } from '../lib/attribute-groups.ts';
+import { attributeUnit, shortKey, tellingAttributes } from '../lib/attribute-groups.ts';
 import { formatDate, formatDateTime, formatDuration, formatRelative, formatTime, formatValue } from '../lib/format.ts';
 import { cssColor, serviceHue } from '../lib/frame-kind.ts';
 import { agentNowMs } from '../state/live.ts';
@@ -96,11 +96,13 @@ function StartTime({ startMs }: { startMs: number }) {
 }
 
 function AttributeLine({ span }: { span: SpanSummary }) {
+  // What another column says already only pushes the rest out of sight.
+  const told = tellingAttributes(span.attributes).filter(([, value]) => value !== span.service && value !== span.process);
   return (
     <span class="attribute-line">
-      {tellingAttributes(span.attributes).map(([key, value]) => (
+      {told.map(([key, value]) => (
         <span key={key}>
-          <span class="dim">{key.slice(key.lastIndexOf('.') + 1)}</span> {showAttribute(key, value)}
+          <span class="dim">{shortKey(key)}</span> {showAttribute(key, value)}
         </span>
       ))}
     </span>

@@ -7,7 +7,7 @@ import { filterText, navigate, param } from '../state/address.ts';
 import { useKeys } from '../state/keys.ts';
 import { queryFrom, queryTo } from '../state/live.ts';
 import { useSpanPages } from '../state/use-span-pages.ts';
-import { Empty, FailureNote, SkeletonRows, useDismiss } from './parts.tsx';
+import { Empty, EmptyActions, FailureNote, SkeletonRows, useDismiss } from './parts.tsx';
 import { availableColumns, defaultColumns, type SpanColumn, spanColumn } from './span-columns.tsx';
 import { VirtualRows } from './virtual-rows.tsx';
 
@@ -69,11 +69,16 @@ export function SpanList({ select }: { select: string }) {
 
 function NoSpans() {
   if (filterText.value !== '')
-    return <Empty title="No spans in this range match the filter.">Clear the filter, or widen the time range.</Empty>;
+    return (
+      <Empty title="No spans in this range match the filter.">
+        <EmptyActions />
+      </Empty>
+    );
   return (
     <Empty title="No spans in this range.">
       Spans come from the sources file and func. Look on the Probes page whether they run and how long a call must take to be kept
       (its minimum latency).
+      <EmptyActions hasProbes />
     </Empty>
   );
 }

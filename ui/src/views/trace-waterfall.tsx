@@ -15,6 +15,8 @@ import { FailureNote, PageLink, SkeletonRows } from './parts.tsx';
 import { VirtualRows } from './virtual-rows.tsx';
 
 const indentPx = 14;
+/** Behind it a tick's text would not fit. */
+const lastTickShare = 0.94;
 /** Deeper spans keep this indentation: their names matter more than the exact depth. */
 const maxIndent = 16;
 
@@ -79,11 +81,13 @@ function Axis({ waterfall }: { waterfall: Waterfall }) {
     <div class="table-head waterfall-row" role="row">
       <span role="columnheader">Span</span>
       <span role="columnheader" class="waterfall-axis" aria-label="Time">
-        {lengthTicks(waterfall.lengthNs, 8).map(ns => (
-          <span key={ns} style={{ left: `${(ns / (waterfall.lengthNs || 1)) * 100}%` }}>
-            {formatLatencyTick(ns)}
-          </span>
-        ))}
+        {lengthTicks(waterfall.lengthNs, 8)
+          .filter(ns => ns <= waterfall.lengthNs * lastTickShare)
+          .map(ns => (
+            <span key={ns} style={{ left: `${(ns / (waterfall.lengthNs || 1)) * 100}%` }}>
+              {formatLatencyTick(ns)}
+            </span>
+          ))}
       </span>
     </div>
   );
