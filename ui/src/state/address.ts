@@ -61,6 +61,11 @@ export function goBack(): void {
   if (historyDepth() > 0) window.history.back();
 }
 
+/** Whether there is a step of this UI to go back to. */
+export function canGoBack(): boolean {
+  return historyDepth() > 0;
+}
+
 function historyDepth(): number {
   const state = window.history.state as { depth?: number } | null;
   return state?.depth ?? 0;

@@ -48,7 +48,7 @@ function SourceTable({ list, onChange }: { list: readonly SourceState[]; onChang
             <th>State</th>
             <th>Attached by</th>
             <th class="num">Hits</th>
-            <th class="num">A hit</th>
+            <th class="num">Per hit</th>
             <th class="num">CPU of host</th>
             <th class="num">Kernel memory</th>
             <th class="num">Lost</th>

@@ -37,6 +37,9 @@ interface Readouts {
 }
 
 const axisFont = '11px system-ui, sans-serif';
+const rightPaddingPx = 14;
+/** Half of the width of a digit in that font, generously. */
+const halfDigitPx = 3.4;
 
 export function TimeSeries(props: TimeSeriesProps) {
   const box = useRef<HTMLDivElement>(null);
@@ -125,7 +128,7 @@ function chartOptions(latest: { current: TimeSeriesProps }, shown: Theme, widthP
   return {
     width: widthPx,
     height: props.heightPx,
-    padding: [6, 14, 0, 0],
+    padding: [6, rightPaddingPx, 0, 0],
     legend: { show: false },
     scales: {
       x: { time: true, range: () => xRange(latest.current) },
@@ -136,8 +139,15 @@ function chartOptions(latest: { current: TimeSeriesProps }, shown: Theme, widthP
         ...axis,
         size: 20,
         gap: 5,
-        space: 72,
-        values: (_chart, splits, _axis, _space, stepSeconds) => splits.map(at => shortTime(at, stepSeconds)),
+        // Seconds take more room than hours and minutes.
+        space: (_chart, _axis, min, max) => (max - min < 600 ? 68 : 46),
+        values: (chart, splits, _axis, _space, stepSeconds) => {
+          const lastPx = chart.bbox.width / devicePixelRatio + rightPaddingPx;
+          return splits.map(at => {
+            const label = shortTime(at, stepSeconds);
+            return chart.valToPos(at, 'x') + label.length * halfDigitPx > lastPx ? '' : label;
+          });
+        },
       },
       { ...axis, size: 52, gap: 4, space: 24, values: (_chart, splits) => splits.map(value => props.formatAxis(value)) },
     ],

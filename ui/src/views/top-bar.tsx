@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import type { PageName } from '../lib/address.ts';
 import { formatBytes, formatCompact, formatShare } from '../lib/format.ts';
 import { describeRange, fromLocalField, presets, resolveRange, toLocalField } from '../lib/time-range.ts';
-import { goBack, isRangeLive, page, rangeFrom, rangeTo, setRange } from '../state/address.ts';
+import { canGoBack, goBack, isRangeLive, page, rangeFrom, rangeTo, setRange } from '../state/address.ts';
 import { agentNowMs, isConnected, isPaused, status } from '../state/live.ts';
 import { theme, toggleTheme } from '../state/theme.ts';
 import { FilterBox } from './filter-box.tsx';
@@ -137,9 +137,11 @@ function LiveButton() {
   if (!isRangeLive.value) {
     return (
       <span class="row">
-        <button type="button" class="ghost" onClick={goBack} title="Back to the range before">
-          ← back
-        </button>
+        {canGoBack() && (
+          <button type="button" class="ghost" onClick={goBack} title="Back to the range before">
+            ← back
+          </button>
+        )}
         <button
           type="button"
           class="ghost"
