@@ -144,12 +144,16 @@ test('a view that follows the present grows without a reload, and stands still w
     await ui.goto(`/flame?from=now-15m&filter=${sharesFilter()}`);
     const samples = async () => Number((await ui.shows('flame-facts', /([\d,]+) samples/))[1]?.replaceAll(',', ''));
     const loadedAt = await ui.page.evaluate('performance.timeOrigin');
+    const place = await pointAt(ui, 'burn_sixty');
+    // Into the frame, whose edges move a little with every sample.
+    await ui.page.mouse.move(place.x + 60, place.y);
     const first = await samples();
     const second = await eventually('more samples', waitMs, async () => {
       const now = await samples();
       return now > first ? now : undefined;
     });
     await eventually('still more samples', waitMs, async () => ((await samples()) > second ? true : undefined));
+    assert.match(await ui.text('flame-status'), /^burn_sixty\n/, 'what is under a resting pointer stays told');
     assert.equal(await ui.page.evaluate('performance.timeOrigin'), loadedAt);
     assert.equal(await ui.text('live'), 'live');
     await ui.press('.');

@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import type { ProfileResult, SpansResult } from '../../agent/server/api.ts';
+import { lossOf } from '../../ui/src/lib/source-loss.ts';
 import { eventually, type LedgerResult, type StatusResponse, startAgent, type TestAgent } from '../live/agent.ts';
 import { type Animal, buildZoo, startAnimal } from '../zoo/zoo.ts';
 import { boxOf, openBrowser, UiPage, waitMs } from './browser.ts';
@@ -108,8 +109,10 @@ test('the colours can be switched, and stay so after a reload', async () => {
 
 test('what was lost stands in the top bar, in the ledger and on the Probes page', async () => {
   const ledger = await agent.get<LedgerResult>('/api/v1/ledger?from=now-1h');
-  const full =
-    ledger.sources.find(line => line.source === 'file')?.lost.find(entry => entry.reason === 'buffer_full')?.count ?? 0;
+  const lost = ledger.sources.find(line => line.source === 'file')?.lost ?? [];
+  const full = lost.find(entry => entry.reason === 'buffer_full')?.count ?? 0;
+  // On a busy machine some events may be lost in other ways too.
+  const all = lossOf(Object.fromEntries(lost.map(entry => [entry.reason, entry.count])));
   assert.ok(full > 1000, `the flood overran the buffers (${full} lost)`);
   const ui = await UiPage.open(browser, agent.url);
   await ui.goto('/agent?from=now-1h');
@@ -121,6 +124,6 @@ test('what was lost stands in the top bar, in the ledger and on the Probes page'
   await ui.part('page-agent').waitFor();
   await ui.screenshot('loss-dark-1x');
   await ui.goto('/probes');
-  await ui.shows('source-file', new RegExp(`\\b${full.toLocaleString('en-US')}\\b`));
+  await ui.shows('source-file', new RegExp(`\\b${all.toLocaleString('en-US')}\\b`));
   await ui.close();
 });

@@ -1,6 +1,6 @@
 /** The Flame page: when (time series), where (graph, table, sandwich), and how sure (samples, losses, incomplete stacks). */
 
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { SeriesResult } from '../../../agent/server/api.ts';
 import { nodeByKey, pathOf } from '../lib/flame-layout.ts';
 import { formatCompact, formatCoreCount, formatValue } from '../lib/format.ts';
@@ -131,7 +131,6 @@ function FlameBody({ state, picture }: { state: FlameState; picture: FlamePictur
   const control = useRef<FlameControl | undefined>(undefined);
   const matches = useMemo(() => matchFunctions(functions.name, functions.module, state.search), [functions, state.search]);
   const zoomed = useMemo(() => nodeByKey(layout, functions.name, state.zoom), [layout, functions, state.zoom]);
-  useLayoutEffect(() => setHovered(-1), [layout]);
   useFlameKeys(state, control);
   const viewTotal = layout.total[zoomed] ?? 0;
   const select = (name: string) =>

@@ -1,6 +1,6 @@
 /** The moving part of a flame graph: the view on its way to where it should be, the pointer, the keyboard's cursor. Paints outside of rendering. */
 
-import { type FlameLayout, nodeAt, nodeKey, rowOf } from '../lib/flame-layout.ts';
+import { type FlameLayout, nodeAt, nodeByKey, nodeKey, rowOf } from '../lib/flame-layout.ts';
 import type { FlameFunctions } from '../worker/flame-protocol.ts';
 import { FlamePainter, type FlameScene, rowAt, rowPx } from './flame-painter.ts';
 
@@ -50,7 +50,11 @@ export class FlameStage implements FlameControl {
   private animation = 0;
   private hovered = -1;
   private cursor = -1;
+  /** Where the pointer rests, so that what is under it is told anew when the picture under it changes. */
+  private pointer: { x: number; y: number } | undefined;
+  private isNewData = false;
   private lastLayout: FlameLayout | undefined;
+  private lastNames: readonly string[] = [];
   private lastZoom = '';
 
   attach(scroller: HTMLDivElement | null, canvas: HTMLCanvasElement | null, overlay: HTMLCanvasElement | null): void {
@@ -61,15 +65,19 @@ export class FlameStage implements FlameControl {
 
   /** Moves the view to the zoomed node: with a short animation when the user zoomed, at once when the data changed. */
   aim(): void {
-    const { layout, zoom } = this.props;
+    const { layout, functions, zoom } = this.props;
     const target = this.targetView();
     const isSameData = this.lastLayout === layout;
     if (!isSameData) {
       this.hovered = -1;
-      this.cursor = -1;
+      this.isNewData = true;
+      // The keyboard's cursor stays with its function, wherever that is drawn now.
+      const key = this.lastLayout !== undefined && this.cursor > 0 ? nodeKey(this.lastLayout, this.lastNames, this.cursor) : '';
+      this.cursor = key === '' ? -1 : nodeByKey(layout, functions.name, key) || -1;
     }
     const animates = isSameData && zoom !== this.lastZoom && this.view !== undefined && !prefersStill();
     this.lastLayout = layout;
+    this.lastNames = functions.name;
     this.lastZoom = zoom;
     this.stop();
     if (animates && this.view !== undefined) this.animate(this.view, target);
@@ -110,6 +118,14 @@ export class FlameStage implements FlameControl {
     const base = { layout, functions, orientation, matches, theme: shownTheme, widthPx, heightPx, contentPx, pixelRatio };
     this.scene = { ...base, from: 0, to: 0, topRow: 0, scrollPx: 0, allLabel: this.props.allLabel ?? 'all' };
     this.paint();
+    if (this.isNewData) this.pointAgain();
+  }
+
+  private pointAgain(): void {
+    this.isNewData = false;
+    this.hovered = this.pointer === undefined ? -1 : this.hit(this.pointer.x, this.pointer.y);
+    this.paintOverlay();
+    this.props.onHover?.(this.hovered >= 0 ? this.hovered : this.cursor);
   }
 
   paint(): void {
@@ -138,7 +154,9 @@ export class FlameStage implements FlameControl {
     return nodeAt(scene.layout, row, scene.from + ((scene.to - scene.from) * x) / scene.widthPx);
   }
 
+  /** Negative places are outside. */
   point(x: number, y: number): void {
+    this.pointer = x < 0 ? undefined : { x, y };
     const node = this.hit(x, y);
     if (node === this.hovered) return;
     this.hovered = node;
