@@ -75,6 +75,7 @@ static __always_inline __u64 stack_at_most(__u64 value, __u64 most) {
 /* The current thread's user stack and the raw part. Returns the bytes of both, at most STACK_USER_MAX_BYTES +
  * UNWIND_RAW_ROOM_BYTES; kernel_depth of `counts` is left as it is. */
 static __always_inline __u32 stack_user(void *ctx, __u8 *to, struct stack_counts *counts) {
+    ktime_ns start_ns = unwind_is_timed ? bpf_ktime_get_ns() : 0;
     __u32 slot = unwind_is_on ? (__u32)unwind_walk() : SCRATCH_SLOTS;
     struct unwind_state *state;
     __u64 bytes, raw_bytes;
@@ -90,6 +91,8 @@ static __always_inline __u32 stack_user(void *ctx, __u8 *to, struct stack_counts
     counts->user_raw_bytes = (__u16)raw_bytes;
     counts->user_end = state->end;
     state->is_claimed = 0;
+    if (unwind_is_timed && counts->user_end != UNWIND_END_NO_PROCESS && counts->user_end != UNWIND_END_NONE)
+        unwind_count_time(bpf_ktime_get_ns() - start_ns);
     return (__u32)(bytes + raw_bytes);
 }
 

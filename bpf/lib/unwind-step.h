@@ -56,10 +56,10 @@ static __always_inline __u32 unwind_bound(__u32 value, __u32 mask) {
     return value & mask;
 }
 
-/* All ones where a < b, else 0. No branch, which would double the paths that the verifier follows. Both must be below
- * 2^63. */
+/* All ones where a < b, else 0; a must be below 2^63, the half of addresses that is user space's. No branch, which
+ * would double the paths that the verifier follows. */
 static __always_inline __u64 unwind_is_below(__u64 a, __u64 b) {
-    __s64 difference = (__s64)(a - b);
+    __s64 difference = (__s64)((a - b) | b);
 
     asm volatile("" : "+r"(difference));
     return (__u64)(difference >> 63);

@@ -22,6 +22,17 @@ const volatile __u8 unwind_is_on = 0;
 /* How much of stacks whose tables are still to come each CPU may copy in a second. */
 const volatile __u32 unwind_copy_bytes_per_second = 2 << 20;
 
+/* Whether walks are timed, for the bench: in steps of UNWIND_TIME_STEP_NS, as many as unwind_times is given entries. */
+const volatile __u8 unwind_is_timed = 0;
+#define UNWIND_TIME_STEP_NS 50
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, event_count);
+} unwind_times SEC(".maps");
+
 /* The two maps that whoever keeps the tables puts in place of these before load, with as many entries as it wants. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -194,6 +205,14 @@ __noinline int unwind_walk(void) {
         if (!unwind_frames(slot))
             break;
     return (int)slot;
+}
+
+static __always_inline void unwind_count_time(duration_ns time_ns) {
+    __u32 step = (__u32)(time_ns / UNWIND_TIME_STEP_NS);
+    event_count *count = bpf_map_lookup_elem(&unwind_times, &step);
+
+    if (count)
+        *count += 1;
 }
 
 /* Whether this CPU may copy a stack now. */

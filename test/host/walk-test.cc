@@ -370,10 +370,14 @@ void testSearch() {
 }
 
 void testManyMappings() {
-    for (size_t count : {1, 2, 3, 1000, UNWIND_MAX_MAPPINGS}) {
+    for (size_t count : {1, 2, 3, 7, 1000, UNWIND_MAX_MAPPINGS}) {
         TableImage image;
         for (size_t i = 0; i < count; i++) {
             image.map(otherMapping(codeStart + i * 0x2000, UNWIND_MAPPING_PENDING));
+        }
+        // In every process's list the last, in the other half of addresses.
+        if (count < UNWIND_MAX_MAPPINGS) {
+            image.map(otherMapping(0xffffffffff600000, UNWIND_MAPPING_JIT));
         }
         CopiedMemory memory(stackStart, {});
         for (size_t i = 0; i < count; i++) {

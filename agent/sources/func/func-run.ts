@@ -336,6 +336,7 @@ const sharedMaps = new Set([
   'unwind_blocks',
   'unwind_states',
   'unwind_budget',
+  'unwind_times',
 ]);
 
 function loadOnly(object: NativeObject, ways: readonly HookWay[]): void {
