@@ -7,6 +7,7 @@
 import type { FrameInfo, KernelFeatures, NativeAddon, NativePerfReader, NativeSymbolizer, PerfBatch } from './bpf/native.ts';
 import { SourceBooks } from './capture-books.ts';
 import { decoders, type SourceName } from './events/index.ts';
+import type { JvmPerfMaps } from './jvm-perf-maps.ts';
 import { kits } from './sources/index.ts';
 import type {
   ProcessExit,
@@ -44,6 +45,8 @@ export interface CaptureOptions {
   /** Processes to leave out of file and function spans: the agent itself. */
   readonly ownPid: number;
   readonly symbolCacheBytes?: number;
+  /** Where JVMs may be asked for names. */
+  readonly jvmPerfMaps?: JvmPerfMaps | undefined;
 }
 
 /** 10 ms between drains: 100 wake-ups a second, and nothing waits longer than a person can see. */
@@ -74,7 +77,12 @@ export class Capture {
     this.options = options;
     this.features = options.native.probeFeatures();
     this.symbolizer = options.native.createSymbolizer({ maxBytes: options.symbolCacheBytes ?? 48 << 20 });
-    this.resolver = new StackResolver(this.symbolizer, options.output);
+    this.resolver = new StackResolver(this.symbolizer, {
+      frame: info => {
+        options.jvmPerfMaps?.frame(info);
+        options.output.frame(info);
+      },
+    });
     this.reader = options.native.createPerfReader({ intervalMs: drainIntervalMs, maxRecords: 8192, maxBytes: 1 << 20 }, batch =>
       this.receive(batch),
     );
@@ -147,6 +155,7 @@ export class Capture {
   async close(): Promise<void> {
     for (const name of this.runningNames()) await this.stop(name);
     await this.resolver.settle();
+    await this.options.jvmPerfMaps?.settle();
     this.reader.close();
     this.symbolizer.close();
   }
@@ -250,6 +259,7 @@ export class Capture {
       return;
     }
     const located = this.resolver.locate(pid, stack);
+    this.options.jvmPerfMaps?.observe(pid, located);
     if (this.resolver.isNamed(located)) {
       deliver(this.resolver.trusted(located));
       return;

@@ -179,6 +179,7 @@ class Agent {
       objectDir,
       ownPid: process.pid,
       maxPendingBytes: config.pendingBytes,
+      hasJvmPerfMaps: config.jvmPerfMap,
       retention: { maxBytes: config.retentionBytes, maxAgeMs: config.retentionAgeMs },
     };
     const data: PipelineWorkerData = config.bufferPages === 0 ? base : { ...base, bufferPages: config.bufferPages };

@@ -9,6 +9,7 @@ export interface PipelineWorkerData {
   readonly objectDir: string;
   readonly ownPid: number;
   readonly bufferPages?: number;
+  readonly hasJvmPerfMaps: boolean;
   /** Memory for spans that wait while the store cannot be written. */
   readonly maxPendingBytes: number;
   readonly retention: { readonly maxBytes: number; readonly maxAgeMs: number };

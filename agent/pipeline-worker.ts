@@ -20,7 +20,7 @@ function start(data: PipelineWorkerData): PipelineApi {
   const { databasePath, retention, maxPendingBytes } = data;
   const store = openStoreWriter({ path: databasePath, retention, maxPendingBytes, warn });
   const native = loadAddon();
-  const base = { native, store, objectDir: data.objectDir, ownPid: data.ownPid, warn };
+  const base = { native, store, objectDir: data.objectDir, ownPid: data.ownPid, hasJvmPerfMaps: data.hasJvmPerfMaps, warn };
   const pipeline = new Pipeline(data.bufferPages === undefined ? base : { ...base, bufferPages: data.bufferPages });
   pipeline.begin();
   return {

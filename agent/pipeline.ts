@@ -9,6 +9,7 @@ import { Capture, type CaptureOutput, type LocationStack } from './capture.ts';
 import type { SourceBooks } from './capture-books.ts';
 import type { SourceName } from './events/index.ts';
 import { HostMeter } from './host-meter.ts';
+import { JvmPerfMaps } from './jvm-perf-maps.ts';
 import { Clock } from './lib/clock.ts';
 import { OperationMeter } from './operation-meter.ts';
 import { ProcessTable } from './process-table.ts';
@@ -26,6 +27,8 @@ export interface PipelineOptions {
   readonly objectDir: string;
   readonly ownPid: number;
   readonly bufferPages?: number;
+  /** Ask JVMs for names. */
+  readonly hasJvmPerfMaps: boolean;
   readonly warn: (message: string) => void;
 }
 
@@ -64,7 +67,8 @@ export class Pipeline {
     this.clock = new Clock(() => options.native.clockPair());
     this.processes = new ProcessTable(options.store, this.clock);
     const { native, objectDir, ownPid, bufferPages } = options;
-    const base = { native, objectDir, ownPid, output: this.output() };
+    const jvmPerfMaps = options.hasJvmPerfMaps ? new JvmPerfMaps(options.warn) : undefined;
+    const base = { native, objectDir, ownPid, output: this.output(), jvmPerfMaps };
     this.capture = new Capture(bufferPages === undefined ? base : { ...base, bufferPages });
     this.programMeter = new ProgramMeter(this.capture, native);
   }

@@ -45,6 +45,7 @@ async function capture(
     store: openStoreWriter({ path }),
     objectDir,
     ownPid: process.pid,
+    hasJvmPerfMaps: false,
     warn: message => warnings.push(message),
   });
   try {

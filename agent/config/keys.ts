@@ -160,6 +160,14 @@ export const configKeys = {
     needsRestart: true,
     help: 'size of each perf buffer, a power of two; 0 leaves it to each source',
   },
+  jvmPerfMap: {
+    name: 'jvm-perf-map',
+    kind: 'switch',
+    placeholder: 'BOOL',
+    default: false,
+    needsRestart: true,
+    help: 'ask JVMs (JDK 17 or later) once a minute for the names of what they have compiled; this signals them, and writes a file into their directory and /tmp/perf-PID.map, which hotspan does to no process unless told to',
+  },
   otlpEndpoint: {
     name: 'otlp.endpoint',
     kind: 'url',

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t readChunkBytes = 256U << 10;
 // Chromium's longest are about 300 bytes; C++-like names of other engines reach a few thousand.
 constexpr size_t maxNameBytes = 4096;
+// Two lines of any perf-map, or about that.
+constexpr uint64_t tailBytes = 256;
 constexpr uint64_t maxFunctionBytes = 256U << 20;
 
 /** Room for more, by an eighth and not by double: what is unused of it counts, too. */
@@ -119,6 +121,16 @@ std::optional<PerfMapLine> parsePerfMapLine(std::string_view line) {
     return result;
 }
 
+bool PerfMap::isRewritten(const ByteSource &source) const {
+    std::string now(tail_.size(), '\0');
+    return !source.readAt(readTo_ - tail_.size(), now.data(), now.size()) || now != tail_;
+}
+
+void PerfMap::noteTail(const ByteSource &source) {
+    tail_.resize(static_cast<size_t>(std::min<uint64_t>(readTo_, tailBytes)));
+    tail_.resize(source.readSome(readTo_ - tail_.size(), tail_.data(), tail_.size()));
+}
+
 bool PerfMap::update(int fd) {
     ByteSource source = ByteSource::ofFile(fd);
     bool isReplaced = false;
@@ -128,8 +140,13 @@ bool PerfMap::update(int fd) {
         names_.clear();
         liveNameBytes_ = 0;
         readTo_ = 0;
+        tail_.clear();
         isCutLine_ = false;
         isReplaced = true;
+    } else if (readTo_ > 0 && isRewritten(source)) {
+        // Names that stay the same stay; the others are seen to be replaced as they are read.
+        readTo_ = 0;
+        isCutLine_ = false;
     }
     uint64_t end = source.sizeBytes();
     if (end - readTo_ > limits_.readBytes) {
@@ -159,6 +176,7 @@ bool PerfMap::update(int fd) {
         isReplaced = feed(text) || isReplaced;
         readTo_ += lines + 1;
     }
+    noteTail(source);
     return isReplaced;
 }
 

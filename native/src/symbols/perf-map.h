@@ -76,8 +76,13 @@ class PerfMap {
     void shrink();
     std::string_view nameOf(const Entry &entry) const { return {names_.data() + entry.name, entry.nameBytes}; }
 
+    bool isRewritten(const ByteSource &source) const;
+    void noteTail(const ByteSource &source);
+
     Limits limits_;
     uint64_t readTo_ = 0;
+    /** The last bytes before readTo_: a JVM writes its whole map anew, into the same file. */
+    std::string tail_;
     bool isCutLine_ = false;
     uint64_t dropped_ = 0;
     size_t liveNameBytes_ = 0;

@@ -216,6 +216,14 @@ void testPerfMapFile() {
     put("lf\n3000 10 next\n");
     map.update(fd);
     CHECK(map.size() == 3 && *map.find(0x2000) == "half");
+    // A JVM writes all of it anew, longer than before, into the same file.
+    std::string anewText = "1000 10 whole\n1800 10 between\n2000 10 half\n3000 10 other\n";
+    CHECK(ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0);
+    put(anewText);
+    CHECK(*map.find(0x3000) == "next" && map.update(fd));
+    CHECK(*map.find(0x3000) == "other" && *map.find(0x1800) == "between" && *map.find(0x2000) == "half");
+    put("3100 10 appended\n");
+    CHECK(!map.update(fd) && map.find(0x3100));
     // Two gigabytes of it (sparse): the end is what counts, and memory stays where it was.
     rusage before{}, after{};
     getrusage(RUSAGE_SELF, &before);
