@@ -235,9 +235,12 @@ static __always_inline int unwind_by_frame_pointer(struct unwind_state *state, _
         return unwind_through_signal(state, UNWIND_UCONTEXT_REGISTERS);
     if (state->is_bp_lost)
         return unwind_stop(state, reason);
-    /* Programs clear it where they begin. */
+    /* Programs clear it where they begin. But in code that keeps no frame pointer, which is what most code between code
+     * with rules is, it is any number and often 0: it tells only after a frame that it led to, in a file without rules.
+     */
     if (bp == 0)
-        return unwind_stop(state, UNWIND_END_ROOT);
+        return unwind_stop(state, state->doubt && state->mapping.kind != UNWIND_MAPPING_TABLE ? (__u32)UNWIND_END_ROOT
+                                                                                              : reason);
     if (bp < state->sp || bp & 7)
         return unwind_stop(state, reason);
     if (unwind_read(state, words, 16, bp))
@@ -254,7 +257,8 @@ static __always_inline int unwind_by_frame_pointer(struct unwind_state *state, _
 static __always_inline int unwind_to_cfa(struct unwind_state *state, code_addr cfa) {
     __u32 rule = state->rule, kind = unwind_rule_bp(rule);
     __u64 *words = state->words;
-    __s64 bp_offset = unwind_rule_bp_offset(rule);
+    __s64 bp_offset =
+        unwind_rule_cfa(rule) == UNWIND_CFA_FAR_SP ? unwind_rule_far_bp_offset(rule) : unwind_rule_bp_offset(rule);
     code_addr at;
 
     /* On another stack it may lie anywhere. */
@@ -287,6 +291,18 @@ static __always_inline int unwind_to_cfa(struct unwind_state *state, code_addr c
     return unwind_enter(state, words[1]);
 }
 
+/* The caller's registers but rip are the leaf's own, which may have its own caller's rbp on the stack. */
+static __always_inline int unwind_by_register(struct unwind_state *state) {
+    code_addr caller;
+
+    if (!state->is_exact || unwind_rule_bp(state->rule) != UNWIND_BP_SAME)
+        return unwind_stop(state, UNWIND_END_UNSUPPORTED);
+    caller = state->registers[unwind_bound(unwind_rule_register(state->rule), UNWIND_REGISTERS - 1)];
+    state->sp += (__u64)unwind_rule_register_offset(state->rule);
+    state->is_exact = 0;
+    return unwind_enter(state, caller);
+}
+
 /* By the rule in the state. */
 static __always_inline int unwind_apply(struct unwind_state *state) {
     __u32 rule = state->rule, kind = unwind_rule_cfa(rule);
@@ -307,6 +323,10 @@ static __always_inline int unwind_apply(struct unwind_state *state) {
             return unwind_stop(state, UNWIND_END_UNSUPPORTED);
         cfa = state->registers[unwind_bound(unwind_rule_register(rule), UNWIND_REGISTERS - 1)];
         return unwind_to_cfa(state, cfa + (__u64)unwind_rule_register_offset(rule));
+    case UNWIND_CFA_LEAF_SP:
+        return unwind_by_register(state);
+    case UNWIND_CFA_FAR_SP:
+        return unwind_to_cfa(state, cfa + (__u64)unwind_rule_far_offset(rule));
     case UNWIND_CFA_OTHER_BP:
         if (state->bp == 0)
             return unwind_stop(state, UNWIND_END_ROOT);

@@ -79,6 +79,9 @@ enum unwind_cfa {
     UNWIND_CFA_UNKNOWN,   /* has a rule of a form that is not supported */
     UNWIND_CFA_OTHER_BP,  /* rbp + offset, on another stack, which may lie below: where Go's runtime switches stacks.
                              The root where rbp is 0 */
+    UNWIND_CFA_FAR_SP,    /* rsp + offset, in frames of more than 1 MiB: see unwind_rule_far_offset */
+    UNWIND_CFA_LEAF_SP,   /* rsp + unwind_rule_register_offset, and the return address is in another register, see
+                             unwind_rule_register; known in the leaf frame alone: glibc's vfork */
 };
 
 /* How the caller's rbp is found: bits 4-5. */
@@ -93,8 +96,9 @@ enum unwind_bp {
  *   bits 0-3    enum unwind_cfa
  *   bits 4-5    enum unwind_bp
  *   bits 6-13   bp offset / 8, signed
- *   bits 14-31  offset, signed: in units of 8 bytes; of 1 byte for UNWIND_CFA_PLT; for UNWIND_CFA_REGISTER the DWARF
- * number of the register in bits 14-17 and the offset / 8 in bits 18-31 */
+ *   bits 14-31  offset, signed: in units of 8 bytes; of 1 byte for UNWIND_CFA_PLT; for UNWIND_CFA_REGISTER and
+ * UNWIND_CFA_LEAF_SP the DWARF number of the register in bits 14-17 and the offset / 8 in bits 18-31; for
+ * UNWIND_CFA_FAR_SP bits 6-9 are -2 - bp offset / 8, and bits 10-31 the offset / 8, unsigned: up to 32 MiB */
 static inline __u32 unwind_rule_cfa(__u32 rule) {
     return rule & 15;
 }
@@ -121,6 +125,14 @@ static inline __u32 unwind_rule_register(__u32 rule) {
 
 static inline __s64 unwind_rule_register_offset(__u32 rule) {
     return (__s64)((__s32)rule >> 18) * 8;
+}
+
+static inline __s64 unwind_rule_far_offset(__u32 rule) {
+    return (__s64)(rule >> 10) * 8;
+}
+
+static inline __s64 unwind_rule_far_bp_offset(__u32 rule) {
+    return -16 - (__s64)(rule >> 6 & 15) * 8;
 }
 
 /* Why a walk of a user stack ended. Goes with every stack; what is not UNWIND_END_ROOT is shown as its own root frame.

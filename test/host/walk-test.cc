@@ -154,12 +154,23 @@ void testPlt() {
 
 void testRegister() {
     Process process;
-    uint64_t leaf = process.add(registerRule(10, -8)), root = process.add(UNWIND_CFA_END);
-    uint64_t registers[16] = {};
+    uint64_t leaf = process.add(registerRule(10, -8)), root = process.add(UNWIND_CFA_END), registers[16] = {};
     registers[10] = process.at(31);
     process.word(process.at(29)) = root + 1;
     CHECK((process.walk({leaf, process.at(4), 0, registers}).addresses == Addresses{leaf, root + 1}));
     CHECK(process.walk({leaf + 1, process.at(4), 0, registers, false}).end == UNWIND_END_UNSUPPORTED);
+}
+
+/** A frame of a size for the far form, and a leaf that keeps its return address in rdi. */
+void testRareForms() {
+    Process process;
+    uint64_t root = process.add(UNWIND_CFA_END), registers[16] = {},
+             far = process.add(UNWIND_CFA_FAR_SP | UNWIND_BP_AT_CFA << 4 | 3U << 6 | 3000U << 10),
+             leaf = process.add(UNWIND_CFA_LEAF_SP | 5U << 14 | 2U << 18);
+    process.word(process.at(3009)) = registers[5] = root + 1;
+    process.word(process.at(3005)) = 4321;
+    CHECK(process.walk({far, process.at(10), 0}).bp == 4321 &&
+          process.walk({leaf, process.at(4), 55, registers}).sp == process.at(6));
 }
 
 /** The words of a struct sigcontext from `at` on. */
@@ -232,7 +243,8 @@ void testFramePointers() {
         process.word(process.at(31)) = code + 6;
         WalkInput leaf{code, process.at(10), process.at(20)};
         WalkResult result = process.walk(leaf, kind);
-        CHECK((result.addresses == Addresses{code, code + 5, code + 6}) && result.end == UNWIND_END_ROOT);
+        CHECK((result.addresses == Addresses{code, code + 5, code + 6}));
+        CHECK(result.end == (kind == UNWIND_MAPPING_TABLE ? reason : UNWIND_END_ROOT));
         // On into code whose table is awaited.
         process.word(process.at(21)) = tables + 1;
         result = process.walk(leaf, kind);
@@ -245,6 +257,7 @@ void testFramePointers() {
             result = process.walk({code, process.at(10), nowhere}, kind);
             CHECK(result.addresses == Addresses{code} && result.end == reason);
         }
+        CHECK(process.walk({code, process.at(10), 0}, kind).end == reason);
     }
 }
 
@@ -285,7 +298,7 @@ void testEnds() {
     CHECK(endAfter(plain, plain + 1, stackStart + 8 * stackWords - 8) == UNWIND_END_UNREADABLE);
     CHECK(endAfter(lose, byBp + 1) == UNWIND_END_UNSUPPORTED);
     CHECK(endAfter(lose, noRule + 1) == UNWIND_END_NO_RULE);
-    CHECK(endAfter(plain, noRule + 1) == UNWIND_END_ROOT);
+    CHECK(endAfter(plain, noRule + 1) == UNWIND_END_NO_RULE);
     CHECK(process.walk({0, process.at(0), 0}).end == UNWIND_END_NONE);
     for (auto [kind, end] : {std::pair{UNWIND_MAPPING_PENDING, UNWIND_END_NO_TABLE},
                              std::pair{UNWIND_MAPPING_NO_ROOM, UNWIND_END_NO_ROOM}}) {
@@ -361,7 +374,7 @@ void testSearch() {
             uint32_t wanted = unwindRuleAt(table, elf);
             WalkResult result = walkUser({codeStart + elf, stackStart, 0}, memory, image.tables());
             if (unwind_rule_cfa(wanted) == UNWIND_CFA_NONE) {
-                CHECK(result.addresses.size() == 1 && result.end == UNWIND_END_ROOT);
+                CHECK(result.addresses.size() == 1 && result.end == UNWIND_END_NO_RULE);
             } else {
                 CHECK(result.addresses[1] == 0x1000 + static_cast<uint64_t>(unwind_rule_offset(wanted)) / 8 - 1);
             }
@@ -403,7 +416,7 @@ uint64_t likely() {
 
 /** Mostly of a form that there is, with a small offset. */
 uint32_t likelyRule() {
-    return below(4) ? rule(static_cast<uint32_t>(below(12)), static_cast<int64_t>(below(64)) * 8 - 32,
+    return below(4) ? rule(static_cast<uint32_t>(below(15)), static_cast<int64_t>(below(64)) * 8 - 32,
                            static_cast<uint32_t>(below(4)), -8 * static_cast<int64_t>(below(6)))
                     : static_cast<uint32_t>(random64());
 }
@@ -471,20 +484,10 @@ void testNonsense() {
 } // namespace
 
 int main() {
-    testStackPointer();
-    testEdges();
-    testDereferences();
-    testPlt();
-    testRegister();
-    testSignals();
-    testBareSignalReturn();
-    testFramePointers();
-    testMixed();
-    testEnds();
-    testDeep();
-    testVsyscall();
-    testSearch();
-    testManyMappings();
-    testNonsense();
+    for (void (*test)() : {testStackPointer, testEdges, testDereferences, testPlt, testRegister, testRareForms,
+                           testSignals, testBareSignalReturn, testFramePointers, testMixed, testEnds, testDeep,
+                           testVsyscall, testSearch, testManyMappings, testNonsense}) {
+        test();
+    }
     printf("all parts passed\n");
 }

@@ -21,6 +21,7 @@ test('every difference has its kind', () => {
   assert.equal(kind(walk(a, b, d), 'rules'), 'different');
   assert.equal(kind(walk(a, b, c, d), 'rules'), 'gdb-short');
   assert.equal(kind(walk(a, b, d), 'none'), 'gdb-guessed');
+  assert.equal(kind(walk(a, b, d), 'switch'), 'gdb-wrong-stack');
   assert.equal(kind(walk(d), 'none'), 'different');
 });
 

@@ -7,12 +7,14 @@ export interface Walk {
   readonly addresses: readonly bigint[];
 }
 
-/** What the file that holds an address says about it. */
-export type Coverage = 'rules' | 'none';
+/** What the file that holds an address says about it; `switch`: a function that goes on on another stack, as no DWARF can describe. */
+export type Coverage = 'rules' | 'none' | 'switch';
 
 export type Difference =
   /** gdb had no call frame information for the frame below and guessed from the function's first instructions. Not comparable. */
   | 'gdb-guessed'
+  /** gdb looked for the caller on the stack that was left (Go's runtime, cgo). Not comparable. */
+  | 'gdb-wrong-stack'
   /** The walk ended before gdb did, where there is call frame information: it should have gone on. */
   | 'walk-short'
   /** gdb ended before the walk did, which then reached a root. */
@@ -44,7 +46,9 @@ export function compareStacks(gdbAddresses: readonly bigint[], walk: Walk, cover
   let at = 0;
   while (at < common && gdb[at] === ours[at]) at += 1;
   if (at === gdb.length && at === ours.length) return { compared: at, equal: at, at };
-  if (at > 0 && coverageOf(at - 1) === 'none') return { compared: at, equal: at, difference: 'gdb-guessed', at };
+  const coverage = at > 0 ? coverageOf(at - 1) : 'rules';
+  if (coverage === 'none') return { compared: at, equal: at, difference: 'gdb-guessed', at };
+  if (coverage === 'switch') return { compared: at, equal: at, difference: 'gdb-wrong-stack', at };
   if (at === gdb.length) return { compared: at, equal: at, difference: 'gdb-short', at };
   return { compared: gdb.length, equal: at, difference: at === ours.length ? 'walk-short' : 'different', at };
 }

@@ -34,3 +34,29 @@ export function isCovered(path: string, elfAddress: number): boolean {
   const range = ranges[low - 1];
   return range !== undefined && elfAddress < range[1];
 }
+
+/**
+ * Functions of Go's runtime that change the stack pointer to another stack, or that begin one: its sources mark them SPWRITE or
+ * TOPFRAME (asm_amd64.s), its own traceback stops or changes stacks there, and its DWARF describes neither.
+ */
+const GO_SWITCHES =
+  / runtime\.(mcall|mstart|systemstack|morestack|asmcgocall|asmcgocall_no_g|cgocallback|goexit|rt0_go|gogo|sigtramp|sigreturn__sigaction)(\.abi0)?$/;
+
+const switchesOf = new Map<string, Ranges>();
+
+function readSwitches(path: string): Ranges {
+  const { stdout: text } = spawnSync('nm', ['--numeric-sort', '--defined-only', path], {
+    encoding: 'latin1',
+    maxBuffer: 1 << 28,
+  });
+  const lines = text.split('\n').filter(line => / [tT] /.test(line));
+  const start = (line: string | undefined): number => Number.parseInt(line ?? '0', 16);
+  return lines.flatMap((line, i) => (GO_SWITCHES.test(line) ? [[start(line), start(lines[i + 1])] as const] : []));
+}
+
+/** Whether the ELF address lies in a function of Go's runtime that changes stacks. */
+export function switchesStacks(path: string, elfAddress: number): boolean {
+  const ranges = switchesOf.get(path) ?? readSwitches(path);
+  switchesOf.set(path, ranges);
+  return ranges.some(([start, end]) => elfAddress >= start && elfAddress < end);
+}

@@ -1,7 +1,7 @@
 /** Compares the stacks of one running program, and adds up what was found. */
 
 import { type Comparison, type Coverage, compareStacks, type Difference, type Walk } from './compare.ts';
-import { isCovered } from './coverage.ts';
+import { isCovered, switchesStacks } from './coverage.ts';
 import { type StoppedThread, stopAtRandom } from './gdb.ts';
 import type { NameJudge } from './names.ts';
 import type { CodeAt, Walker } from './walker.ts';
@@ -71,6 +71,7 @@ async function compareThread(subject: Subject, thread: StoppedThread, walker: Wa
   const coverage = (): Coverage => {
     if (code.path === '' || code.path.startsWith('[')) return code.rule === 'none' ? 'none' : 'rules';
     const path = code.path === subject.binary && subject.symbolFile !== '' ? subject.symbolFile : code.path;
+    if (switchesStacks(path, code.elfAddress)) return 'switch';
     return isCovered(path, code.elfAddress) ? 'rules' : 'none';
   };
   const comparison = compareStacks(gdbAddresses, walk, coverage);

@@ -21,7 +21,7 @@ const hex = (value: bigint): string => value.toString(16);
 
 /** Compiles the tool, if its sources have changed, and gives back its path. */
 export async function buildWalker(): Promise<string> {
-  const folder = join(projectDir, '.build', 'unwind-test');
+  const folder = join(projectDir, '.build', 'walk-stopped');
   await runTool('cmake', ['-S', import.meta.dirname, '-B', folder]);
   await runTool('cmake', ['--build', folder, '--parallel', '2']);
   return join(folder, 'walk-stopped');

@@ -72,11 +72,11 @@ const special: readonly Member[] = [
   member('signals', 'gcc', 'signals.c', ['-O2'], core),
   member('signals-alternate', 'gcc', 'signals.c', ['-O2'], { args: ['alternate'], isCore: true }),
   member('signals-clang', 'clang', 'signals.c', ['-O3'], { args: ['alternate'] }),
-  member('vforks', 'gcc', 'vforks.c', ['-O2']),
+  member('vforks', 'gcc', 'vforks.c', ['-O2'], core),
   member('plt-lazy', 'gcc', 'plt.c', ['-O2', '-Wl,-z,lazy', '{library}'], core),
   member('plt-dlopen', 'gcc', 'plt.c', ['-O2', '-Wl,-z,lazy', '{library}'], { args: ['{library}'], isCore: true }),
   member('plt-clang', 'clang', 'plt.c', ['-O2', '-Wl,-z,lazy', '-fuse-ld=lld', '{library}'], { args: ['{library}'] }),
-  member('frames-gcc', 'gcc', 'frames.c', ['-O2']),
+  member('frames-gcc', 'gcc', 'frames.c', ['-O2'], core),
   member('frames-clang', 'clang', 'frames.c', ['-O2']),
   member('realign-gcc', 'gcc', 'realign.c', ['-O2'], core),
   member('realign-gcc-O0', 'gcc', 'realign.c', ['-O0']),
@@ -99,7 +99,7 @@ const special: readonly Member[] = [
   member('rust', 'rustc', 'rust.rs', ['-O'], core),
   member('rust-debug', 'rustc', 'rust.rs', []),
   member('go', 'go', 'gostacks', []),
-  member('go-stripped', 'go', 'gostacks', [], { strip: ['-ldflags=-s -w'] }),
+  member('go-stripped', 'go', 'gostacks', [], { strip: ['-ldflags=-s -w'], isCore: true }),
   member('cgo', 'go', 'gocallbacks', []),
 ];
 

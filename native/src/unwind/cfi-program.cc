@@ -1,6 +1,8 @@
 /** Running of call frame instructions. */
 #include "cfi-program.h"
 
+#include <optional>
+
 #include <type_traits>
 
 #include "unwind-table.h"
@@ -356,6 +358,28 @@ uint32_t rbpBits(const SavedRegister &rbp) {
     }
 }
 
+/** A frame too large for the usual form: nothing where it does not fit into the far one either. */
+std::optional<uint32_t> farRule(const Expression &cfa, uint32_t rbp) {
+    int64_t units = cfa.offset / 8;
+    uint32_t kind = unwind_rule_bp(rbp);
+    int64_t slot = -2 - unwind_rule_bp_offset(rbp) / 8;
+    bool isSaved = kind == UNWIND_BP_AT_CFA && slot >= 0 && slot < 16;
+    if (cfa.kind != ExpressionKind::address || cfa.reg != dwarfRsp || cfa.offset % 8 != 0 || units <= 0 ||
+        units >= 1 << 22 || (kind != UNWIND_BP_SAME && !isSaved)) {
+        return std::nullopt;
+    }
+    return UNWIND_CFA_FAR_SP | kind << 4 | static_cast<uint32_t>(isSaved ? slot : 0) << 6 |
+           static_cast<uint32_t>(units) << 10;
+}
+
+/** The return address is in a register, as a leaf may keep it. */
+bool isLeafInRegister(const FrameState &state) {
+    const Expression &cfa = state.cfa;
+    return state.returnAddress.kind == SavedKind::inRegister && state.returnAddress.offset >= 0 &&
+           state.returnAddress.offset < 16 && cfa.kind == ExpressionKind::address && cfa.reg == dwarfRsp &&
+           cfa.offset >= 0 && cfa.offset % 8 == 0 && fits(cfa.offset / 8, 14);
+}
+
 // sigcontext in asm/sigcontext.h, from r8 on: where rbp, rsp and rip stand in it.
 constexpr int64_t gregsRbp = 80;
 constexpr int64_t gregsRsp = 120;
@@ -388,11 +412,16 @@ uint32_t ruleOf(const FrameState &state) {
     }
     const SavedRegister &rsp = state.rsp;
     bool isRspCfa = rsp.kind == SavedKind::unspecified || (rsp.kind == SavedKind::isOffset && rsp.offset == 0);
+    if (isLeafInRegister(state) && isRspCfa) {
+        return UNWIND_CFA_LEAF_SP | rbpBits(state.rbp) | static_cast<uint32_t>(ra.offset) << 14 |
+               static_cast<uint32_t>(state.cfa.offset / 8) << 18;
+    }
     if (ra.kind != SavedKind::atOffset || ra.offset != -8 || !isRspCfa) {
         return UNWIND_CFA_UNKNOWN;
     }
     uint32_t cfa = cfaBits(state.cfa);
-    return cfa == UNWIND_CFA_UNKNOWN ? cfa : cfa | rbpBits(state.rbp);
+    uint32_t rbp = rbpBits(state.rbp);
+    return cfa == UNWIND_CFA_UNKNOWN ? farRule(state.cfa, rbp).value_or(cfa) : cfa | rbp;
 }
 
 bool runInitialInstructions(CfiContext &context, ByteCursor instructions) {

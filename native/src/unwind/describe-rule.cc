@@ -38,6 +38,11 @@ std::string describeCfa(uint32_t rule) {
         return withOffset("other rbp", offset);
     case UNWIND_CFA_REGISTER:
         return withOffset(registerNames[unwind_rule_register(rule)], unwind_rule_register_offset(rule));
+    case UNWIND_CFA_FAR_SP:
+        return withOffset("rsp", unwind_rule_far_offset(rule));
+    case UNWIND_CFA_LEAF_SP:
+        return withOffset("rsp", unwind_rule_register_offset(rule)) +
+               " ra=" + registerNames[unwind_rule_register(rule)];
     default:
         return "unknown";
     }
@@ -49,7 +54,9 @@ std::string describeRule(uint32_t rule) {
     std::string text = describeCfa(rule);
     switch (unwind_rule_bp(rule)) {
     case UNWIND_BP_AT_CFA:
-        return text + withOffset(" rbp=*cfa", unwind_rule_bp_offset(rule));
+        return text + withOffset(" rbp=*cfa", unwind_rule_cfa(rule) == UNWIND_CFA_FAR_SP
+                                                  ? unwind_rule_far_bp_offset(rule)
+                                                  : unwind_rule_bp_offset(rule));
     case UNWIND_BP_AT_BP:
         return text + withOffset(" rbp=*rbp", unwind_rule_bp_offset(rule));
     case UNWIND_BP_UNKNOWN:

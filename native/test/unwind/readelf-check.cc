@@ -65,6 +65,10 @@ bool isCfaEqual(uint32_t rule, const Row &row) {
     case UNWIND_CFA_BP:
     case UNWIND_CFA_REGISTER:
         return unwind::describeRule(rule & ~0x3ff0U) == row.cfa;
+    case UNWIND_CFA_FAR_SP:
+        return withSign("rsp", unwind_rule_far_offset(rule)) == row.cfa;
+    case UNWIND_CFA_LEAF_SP:
+        return withSign("rsp", unwind_rule_register_offset(rule)) == row.cfa;
     case UNWIND_CFA_NONE:
     case UNWIND_CFA_END:
     case UNWIND_CFA_UNKNOWN:
@@ -79,7 +83,8 @@ bool isRbpEqual(uint32_t rule, const Row &row) {
     case UNWIND_BP_SAME:
         return isNothing(row.rbp);
     case UNWIND_BP_AT_CFA:
-        return row.rbp == withSign("c", unwind_rule_bp_offset(rule));
+        return row.rbp == withSign("c", unwind_rule_cfa(rule) == UNWIND_CFA_FAR_SP ? unwind_rule_far_bp_offset(rule)
+                                                                                   : unwind_rule_bp_offset(rule));
     case UNWIND_BP_AT_BP:
         return row.rbp == "exp";
     default:
@@ -89,13 +94,14 @@ bool isRbpEqual(uint32_t rule, const Row &row) {
 
 /** Whether the row is of a kind that the tables have no form for. */
 bool isBeyondTables(const Row &row) {
-    if (row.cfa == "exp" || row.returnAddress != "c-8" || !(isNothing(row.rsp) || row.rsp == "v+0")) {
+    if (row.cfa == "exp" || (row.returnAddress != "c-8" && row.returnAddress[0] != 'r') ||
+        !(isNothing(row.rsp) || row.rsp == "v+0")) {
         return true;
     }
     const char *sign = strpbrk(row.cfa.c_str(), "+-");
     long long offset = sign != nullptr ? strtoll(sign, nullptr, 10) : 0;
-    bool isPlain = row.cfa.starts_with("rsp") || row.cfa.starts_with("rbp");
-    return sign == nullptr || offset % 8 != 0 || llabs(offset) >= (isPlain ? 8 << 17 : 8 << 13);
+    int bits = row.cfa.starts_with("rsp") ? 22 : row.cfa.starts_with("rbp") ? 17 : 13;
+    return sign == nullptr || offset % 8 != 0 || llabs(offset) >= 8LL << bits;
 }
 
 class Checker {
@@ -141,7 +147,9 @@ void Checker::check(const Row &row, uint64_t address) {
     } else if (cfa == UNWIND_CFA_SIGNAL) {
         isEqual = row.cfa == "exp" && row.rbp == "exp" && row.returnAddress == "exp";
     } else {
-        isEqual = row.returnAddress == "c-8" && isCfaEqual(rule, row) && (isGo_ || isRbpEqual(rule, row));
+        bool isInRegister = cfa == UNWIND_CFA_LEAF_SP;
+        isEqual = row.returnAddress == (isInRegister ? "r" + std::to_string(unwind_rule_register(rule)) : "c-8") &&
+                  isCfaEqual(rule, row) && (isGo_ || isRbpEqual(rule, row));
     }
     if (!isEqual && counts_.differing++ < 20) {
         fprintf(stderr, "%" PRIx64 " (row of %" PRIx64 "): readelf says cfa=%s rbp=%s ra=%s, the table %s\n", address,
