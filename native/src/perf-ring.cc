@@ -15,7 +15,10 @@ namespace hotspan {
 // Since 6.0. Spelt out because older headers lack it.
 static constexpr uint64_t perf_format_lost = 1 << 4;
 
-static Fd OpenOutputEvent(int cpu, uint64_t read_format) {
+// The reader is woken whenever another fourth of the buffer was written: it then has three to make room in.
+static constexpr size_t watermark_share = 4;
+
+static Fd OpenOutputEvent(int cpu, size_t watermark_bytes, uint64_t read_format) {
     perf_event_attr attributes{};
     attributes.size = sizeof(attributes);
     attributes.type = PERF_TYPE_SOFTWARE;
@@ -23,9 +26,9 @@ static Fd OpenOutputEvent(int cpu, uint64_t read_format) {
     attributes.sample_type = PERF_SAMPLE_RAW;
     attributes.sample_period = 1;
     attributes.read_format = read_format;
-    // The reader looks by itself, on a timer. So large a watermark means that the kernel wakes nobody for a record.
+    // The reader looks by itself, on a timer; the kernel wakes it for what comes faster, and for no single record.
     attributes.watermark = 1;
-    attributes.wakeup_watermark = UINT32_MAX;
+    attributes.wakeup_watermark = static_cast<uint32_t>(watermark_bytes);
     return Fd(static_cast<int>(syscall(SYS_perf_event_open, &attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)));
 }
 
@@ -35,16 +38,17 @@ PerfRing::~PerfRing() {
 }
 
 int PerfRing::Open(int cpu, size_t pages) {
+    size_t page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    size_t watermark_bytes = pages * page_bytes / watermark_share;
     cpu_ = cpu;
     has_lost_count_ = true;
-    fd_ = OpenOutputEvent(cpu, perf_format_lost);
+    fd_ = OpenOutputEvent(cpu, watermark_bytes, perf_format_lost);
     if (!fd_ && errno == EINVAL) {
         has_lost_count_ = false;
-        fd_ = OpenOutputEvent(cpu, 0);
+        fd_ = OpenOutputEvent(cpu, watermark_bytes, 0);
     }
     if (!fd_)
         return -errno;
-    size_t page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     size_t wanted_bytes = (pages + 1) * page_bytes;
     void *memory = mmap(nullptr, wanted_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
     if (memory == MAP_FAILED)

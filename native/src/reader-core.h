@@ -1,5 +1,5 @@
-// The thread that drains all perf buffers on a timer, merges them by time and hands over one batch at a time. No JS
-// here.
+// The thread that drains all perf buffers on a timer, or when one of them fills up, merges them by time and hands over
+// one batch at a time. No JS here.
 #pragma once
 
 #include <condition_variable>
@@ -100,6 +100,9 @@ class ReaderCore {
 
     void Run();
     void WaitForWork(std::unique_lock<std::mutex> &lock);
+    bool Sleep(uint64_t until_ns);
+    void Wake();
+    uint64_t IntervalNs() const;
     std::vector<Request> TakeDue(uint64_t cutoff_ns);
     void Finish(std::vector<Request> due);
     bool Drain(uint64_t cutoff_ns);
@@ -113,8 +116,10 @@ class ReaderCore {
     const std::function<bool(std::unique_ptr<Delivery>)> post_;
     std::unique_ptr<Batch> batches_[2];
 
+    Fd epoll_; // all buffers, and wake_fd_
+    Fd wake_fd_;
     std::mutex mutex_;
-    std::condition_variable wake_;
+    std::condition_variable batch_done_;
     // Guarded by mutex_.
     bool is_stopping_ = false;
     bool is_in_flight_ = false;
@@ -129,6 +134,7 @@ class ReaderCore {
     uint64_t batch_number_ = 1;
     uint64_t last_time_ns_ = 0;
     uint64_t horizon_ns_ = 0;
+    unsigned empty_rounds_ = 0; // since the last record
 
     Thread thread_;
 };

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <malloc.h>
 #include <map>
 
 #include "../error.h"
@@ -108,6 +109,15 @@ void Describer::stopThread() {
     }
 }
 
+/** A table is built from lists three times its size, and malloc keeps what was freed below something that was not. */
+void Describer::releaseMemory() {
+#ifdef __GLIBC__
+    if (engine_->takeHasBuilt()) {
+        malloc_trim(0);
+    }
+#endif
+}
+
 void Describer::run() {
     // Signals are the business of the threads that the runtime made for them.
     sigset_t all;
@@ -115,6 +125,7 @@ void Describer::run() {
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     pthread_setname_np(pthread_self(), "hs-symbols");
     engine_->warmUp();
+    releaseMemory();
     for (;;) {
         std::unique_ptr<Job> job;
         {
@@ -130,11 +141,13 @@ void Describer::run() {
         }
         if (engine_->needsMaintenance()) {
             engine_->maintain();
+            releaseMemory();
         }
         if (!job) {
             continue;
         }
         job->frames = engine_->describe(job->ids);
+        releaseMemory();
         Job *raw = job.release();
         if (channel_.NonBlockingCall(raw) != napi_ok) {
             // The environment is ending: its promises end with it. Kept for stopThread's caller to free with the rest.

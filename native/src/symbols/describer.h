@@ -46,6 +46,7 @@ class Describer : public std::enable_shared_from_this<Describer> {
 
     explicit Describer(size_t maxBytes) : engine_(std::make_unique<SymbolEngine>(maxBytes)) {}
     void run();
+    void releaseMemory();
     void stopThread();
     static void onEnvironmentEnd(void *self);
 

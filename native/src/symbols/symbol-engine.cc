@@ -320,6 +320,7 @@ void SymbolEngine::noteKernelTable(const std::shared_ptr<const KernelTable> &tab
     if (table != kernelTable_) {
         // Other code may stand now where modules or BPF programs were: locations there begin anew.
         kernelTable_ = table;
+        hasBuilt_ = true;
         kernelDynamic_ = modules_.add(ModuleType::kernelDynamic)->id;
     }
 }
@@ -389,6 +390,7 @@ std::shared_ptr<const SymbolTable> SymbolEngine::symbolsOf(ObjectFile &file) {
             isNamed = [&go](uint64_t address) { return go->names(address); };
         }
         table = std::make_shared<const SymbolTable>(loadSymbols(source, *file.elf, sections, {}, isNamed));
+        hasBuilt_ = true;
     }
     std::lock_guard lock(mutex_);
     file.isUnreadable = !table;

@@ -73,6 +73,8 @@ class SymbolEngine {
      * that describes. */
     bool needsMaintenance() const { return needsMaintenance_; }
     void maintain();
+    /** Whether tables were built since the last call: the memory that it took can be given back. */
+    bool takeHasBuilt() { return hasBuilt_.exchange(false); }
 
     void processChanged(int pid);
     void processExited(int pid);
@@ -114,6 +116,7 @@ class SymbolEngine {
     const size_t maxBytes_;
     std::atomic<bool> isCancelled_{false};
     std::atomic<bool> needsMaintenance_{false};
+    std::atomic<bool> hasBuilt_{false};
     KernelSymbols kernel_;
     std::shared_ptr<const SymbolTable> vdsoTable_;
 
