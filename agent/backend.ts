@@ -30,9 +30,6 @@ export interface BackendParts {
 /** Growth is told over this long; a shorter time says more about the last flush than about the trend. */
 const growthWindowMs = 600_000;
 
-/** Counting the store's rows reads whole tables, and its oldest day does not change by the second. */
-const extentIntervalMs = 60_000;
-
 export class AgentBackend implements Backend {
   readonly query: QueryClient;
   private readonly parts: BackendParts;
@@ -41,8 +38,6 @@ export class AgentBackend implements Backend {
   private readonly sizes: { timeMs: number; bytes: number }[] = [];
   private latest: StatusResponse | undefined;
   private version = 0;
-  private extentMs = 0;
-  private oldestMs = 0;
 
   constructor(parts: BackendParts) {
     this.parts = parts;
@@ -52,10 +47,6 @@ export class AgentBackend implements Backend {
   /** Reads the cost of the agent once; main.ts calls it every second, so that rates have their window whether someone looks or not. */
   async refresh(): Promise<void> {
     const [pipeline, exporters] = await Promise.all([this.parts.pipeline.status(), this.parts.exporters()]);
-    if (Date.now() - this.extentMs > extentIntervalMs) {
-      this.extentMs = Date.now();
-      this.oldestMs = (await this.query.extent()).oldestMs;
-    }
     this.version = pipeline.version;
     this.latest = this.compose(pipeline, exporters, this.meter.take(pipeline));
   }
@@ -127,7 +118,7 @@ export class AgentBackend implements Backend {
         path: databasePath,
         bytes: pipeline.storeBytes,
         limitBytes: limitBytes(),
-        oldestMs: this.oldestMs,
+        oldestMs: pipeline.storeOldestMs,
         growthBytesPerHour: this.growth(nowMs, pipeline.storeBytes),
         state: pipeline.storeMessage === '' ? 'ok' : 'full',
         message: pipeline.storeMessage,

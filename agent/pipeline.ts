@@ -59,6 +59,7 @@ export class Pipeline {
   private readonly refusedByStore = new Map<SourceName, number>();
   private readonly timers: NodeJS.Timeout[] = [];
   private storeMessage = '';
+  private oldestMs: number | undefined;
   private version = 0;
 
   constructor(options: PipelineOptions) {
@@ -181,6 +182,7 @@ export class Pipeline {
       symbolizerBytes: this.capture.symbolizer.memory().bytes,
       storeBytes: this.store.sizeBytes(),
       storeMessage: this.storeMessage,
+      storeOldestMs: this.oldestMs ?? 0,
       threadCpuMicros: cpu.user + cpu.system,
       heapBytes: process.memoryUsage().heapTotal,
       processes: this.processes.size,
@@ -290,6 +292,7 @@ export class Pipeline {
     this.guarded(() => {
       this.writeLedger();
       this.store.flush();
+      this.oldestMs ??= this.store.oldestMs();
       this.version += 1;
       if (this.storeMessage !== '') this.storeRecovered();
     });
@@ -303,7 +306,10 @@ export class Pipeline {
   }
 
   private retain(): void {
-    this.guarded(() => this.store.retain());
+    this.guarded(() => {
+      this.store.retain();
+      this.oldestMs = this.store.oldestMs();
+    });
   }
 
   /** A store that cannot write keeps its rows and is tried again; the agent goes on, and says once what hinders it. */
@@ -365,6 +371,8 @@ export interface PipelineStatus {
   storeBytes: number;
   /** Why the store does not take rows now; '' when it does. */
   storeMessage: string;
+  /** Unix milliseconds of the oldest row, at most a minute old; 0 where there is none. */
+  storeOldestMs: number;
   /** CPU time of the pipeline's thread since its start, and its JavaScript heap. */
   threadCpuMicros: number;
   heapBytes: number;

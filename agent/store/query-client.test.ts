@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { QueryClient } from './query-client.ts';
@@ -114,4 +115,19 @@ test('a client that is closed answers no more', async context => {
   await assert.rejects(open, /the store is closed/);
   await closing;
   await assert.rejects(client.extent(), /the store is closed/);
+});
+
+test('a worker that nobody asks anything is ended, and the next question gets a new one', async context => {
+  const store = openTestStore(context);
+  writeSome(store);
+  const threads = () => readdirSync('/proc/self/task').length;
+  const before = threads();
+  const client = new QueryClient(store.path, { idleMs: 1 });
+  context.after(() => client.close());
+  for (let round = 0; round < 3; round += 1) {
+    assert.equal((await client.extent()).tables.span, 1);
+    const endMs = Date.now() + 10_000;
+    while (threads() > before && Date.now() < endMs) await new Promise(resolve => setTimeout(resolve, 10));
+    assert.ok(threads() <= before, 'its thread has gone');
+  }
 });

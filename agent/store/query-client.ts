@@ -12,6 +12,8 @@ import { QueryError, StoreError } from './store-error.ts';
 export interface QueryClientOptions {
   /** Default 20 s. */
   readonly timeoutMs?: number;
+  /** A worker that nothing was asked of for this long is ended: default 5 minutes. */
+  readonly idleMs?: number;
 }
 
 interface Call {
@@ -22,6 +24,7 @@ interface Call {
 }
 
 const defaultTimeoutMs = 20_000;
+const defaultIdleMs = 300_000;
 const maxWaiting = 256;
 
 type Arguments<M extends QueryMethod> = Parameters<SqliteStoreReader[M]>;
@@ -30,21 +33,23 @@ type Result<M extends QueryMethod> = ReturnType<SqliteStoreReader[M]>;
 export class QueryClient {
   private readonly path: string;
   private readonly timeoutMs: number;
+  private readonly idleMs: number;
   private worker: Worker | undefined;
   private waiting: Call[] = [];
   private running: Call | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private idleTimer: NodeJS.Timeout | undefined;
   private nextId = 1;
   /** Makes files; there while some are being made. */
   private files: QueryClient | undefined;
   private openFiles = 0;
   private isClosed = false;
 
-  /** The worker is started at once, so that the first query finds stacks and names read. */
+  /** There is a worker only while someone asks: it takes 15 MB and more, and most of the time nobody looks. */
   constructor(path: string, options: QueryClientOptions = {}) {
     this.path = path;
     this.timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    this.worker = this.startWorker();
+    this.idleMs = options.idleMs ?? defaultIdleMs;
   }
 
   /** JSON of what the reader's method returns, as bytes; "null" where it returns undefined. */
@@ -81,6 +86,7 @@ export class QueryClient {
   /** Ends the worker; calls that are not answered are rejected. */
   async close(): Promise<void> {
     this.isClosed = true;
+    clearTimeout(this.idleTimer);
     const { worker } = this;
     this.worker = undefined;
     this.failRunning(closedError());
@@ -113,6 +119,7 @@ export class QueryClient {
     if (this.running !== undefined || this.isClosed) return;
     const call = this.waiting.shift();
     if (call === undefined) return;
+    clearTimeout(this.idleTimer);
     this.running = call;
     this.worker ??= this.startWorker();
     this.worker.ref();
@@ -143,7 +150,13 @@ export class QueryClient {
     clearTimeout(this.timer);
     this.running = undefined;
     this.worker?.unref();
+    this.idleTimer = setTimeout(() => this.endIdle(), this.idleMs).unref();
     this.next();
+  }
+
+  private endIdle(): void {
+    void this.worker?.terminate();
+    this.worker = undefined;
   }
 
   private failRunning(error: Error): void {

@@ -75,7 +75,7 @@ export class Retention {
   }
 
   /** Start of the oldest row that is kept. */
-  private oldestMs(): number | undefined {
+  oldestMs(): number | undefined {
     const { types, oldestSample, oldestSpan, oldestOperation, metrics, oldestMetric } = this.statements;
     const minutes = [
       ...(types.all() as number[]).map(type => oldestSample.get(type) as number | undefined),

@@ -126,6 +126,8 @@ export interface StoreWriter {
   /** Rows given up because memory for unflushed rows ran out, by table. */
   dropped(): Readonly<Record<string, number>>;
   sizeBytes(): number;
+  /** Unix milliseconds of the oldest row; undefined where there is none. */
+  oldestMs(): number | undefined;
   close(): void;
 }
 

@@ -182,6 +182,10 @@ class SqliteStoreWriter implements StoreWriter {
     return this.retention.sizeBytes();
   }
 
+  oldestMs(): number | undefined {
+    return this.retention.oldestMs();
+  }
+
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;

@@ -19,10 +19,10 @@ namespace {
 constexpr size_t maxSymbols = 1'000'000;
 constexpr size_t maxNameBytes = 32U << 20;
 
-// The check takes 0.1 ms, the reading 60 ms: at most a quarter of the describing thread's time where programs come and
-// go all the time. A name from a table known to be out of date could be another program's, so it is waited for instead.
+// The check takes 0.1 ms, the reading 60 ms: at most a sixteenth of a core where programs come and go all the time. A
+// name from a table known to be out of date could be another program's, so it is waited for instead.
 constexpr uint64_t minCheckIntervalNs = 20 * nsPerMs;
-constexpr uint64_t minReadIntervalNs = 250 * nsPerMs;
+constexpr uint64_t minReadIntervalNs = nsPerS;
 // The check may not be permitted (bpf() without CAP_BPF): what is not found is then looked for anew after this long.
 constexpr uint64_t maxMissAgeNs = 30 * nsPerS;
 
@@ -317,7 +317,7 @@ std::shared_ptr<const KernelTable> KernelSymbols::freshTable(bool isMiss, bool m
             return table_;
         }
         uint64_t waitNs = minReadIntervalNs - (now - readNs_);
-        timespec wait{0, static_cast<long>(waitNs)};
+        timespec wait{static_cast<time_t>(waitNs / nsPerS), static_cast<long>(waitNs % nsPerS)};
         nanosleep(&wait, nullptr);
     }
     return readLocked();

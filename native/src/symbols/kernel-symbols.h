@@ -59,8 +59,8 @@ class KernelSymbols {
     std::shared_ptr<const KernelTable> table();
     /**
      * As table(), but first asks the kernel whether modules or BPF programs came or went, and reads anew if so.
-     * `isMiss`: an address was not found, so a reading older than 30 s is not trusted either. `mayWait`: up to 250 ms,
-     * so that what is returned is not known to be out of date.
+     * `isMiss`: an address was not found, so a reading older than 30 s is not trusted either. `mayWait`: up to a
+     * second, so that what is returned is not known to be out of date.
      */
     std::shared_ptr<const KernelTable> freshTable(bool isMiss, bool mayWait);
     /** The newest table there is without waiting for a reading under way on another thread. */
