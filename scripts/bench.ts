@@ -15,17 +15,32 @@ interface Part {
 }
 
 const folder = join(import.meta.dirname, 'bench');
-const wanted = process.argv.slice(2);
 
-async function runParts(): Promise<Part[]> {
-  const parts: Part[] = [];
+/** Files that export `run`, by name. */
+async function allParts(): Promise<Map<string, () => Promise<readonly BenchRow[]>>> {
+  const parts = new Map<string, () => Promise<readonly BenchRow[]>>();
   for (const file of readdirSync(folder).sort()) {
-    const name = basename(file, '.ts');
-    if (!file.endsWith('.ts') || file.endsWith('.test.ts') || (wanted.length > 0 && !wanted.includes(name))) continue;
+    if (!file.endsWith('.ts') || file.endsWith('.test.ts')) continue;
     const part = (await import(join(folder, file))) as { run?: () => Promise<readonly BenchRow[]> };
-    if (part.run === undefined) continue;
-    process.stderr.write(`${name} ...\n`);
-    parts.push({ name, rows: await part.run() });
+    if (part.run !== undefined) parts.set(basename(file, '.ts'), part.run);
+  }
+  return parts;
+}
+
+async function runParts(wanted: readonly string[]): Promise<Part[]> {
+  const all = await allParts();
+  const unknown = wanted.filter(name => !all.has(name));
+  if (unknown.length > 0) {
+    console.error(`bench: no part is called ${unknown.join(' or ')}; the parts are ${[...all.keys()].join(', ')}`);
+    process.exit(2);
+  }
+  const parts: Part[] = [];
+  for (const [name, run] of all) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    const startMs = performance.now();
+    process.stderr.write(`${name} ... `);
+    parts.push({ name, rows: await run() });
+    process.stderr.write(`${((performance.now() - startMs) / 1000).toFixed(0)} s\n`);
   }
   return parts;
 }
@@ -55,11 +70,7 @@ function format(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(2) : value.toPrecision(3);
 }
 
-const parts = await runParts();
-if (parts.length === 0) {
-  console.error(`bench: no part is called ${wanted.join(' or ')}`);
-  process.exit(2);
-}
+const parts = await runParts(process.argv.slice(2));
 const machine = {
   cpu: cpus()[0]?.model ?? '',
   cpus: availableParallelism(),

@@ -88,8 +88,9 @@ async function benchSpans(path: string): Promise<BenchRow[]> {
   ];
 }
 
-async function benchProfile(path: string): Promise<BenchRow[]> {
-  let nowMs = startMs;
+/** Fills the store with an hour of samples of 100,000 stacks; `fromMs` is a whole minute. */
+export function fillHour(path: string, fromMs: number): void {
+  let nowMs = fromMs;
   const writer = openStoreWriter({ path, now: () => nowMs });
   const stacks = makeStacks(writer, distinctStacks);
   const process = writer.process(processRow(0));
@@ -98,7 +99,7 @@ async function benchProfile(path: string): Promise<BenchRow[]> {
     for (let i = 0; i < 12_000; i += 1) {
       // Every stack at least once, and the hot ones again and again.
       const at = i < 1667 ? minute * 1667 + i : Math.floor(random() ** 6 * stacks.length);
-      const timeMs = startMs + minute * 60_000 + (i % 60) * 1000;
+      const timeMs = fromMs + minute * 60_000 + (i % 60) * 1000;
       const tid = 1000 + (i % 50);
       writer.sample({
         profileType: 'cpu',
@@ -117,6 +118,10 @@ async function benchProfile(path: string): Promise<BenchRow[]> {
   nowMs += hourMs;
   writer.flush();
   writer.close();
+}
+
+async function benchProfile(path: string): Promise<BenchRow[]> {
+  fillHour(path, startMs);
   const whole = { fromMs: startMs, toMs: startMs + hourMs, type: 'cpu', filter: '', minShare: 0 };
   const shown = { ...whole, minShare: 0.0001 };
   const megabytes = await jsonMegabytes(path, whole);
