@@ -10,7 +10,6 @@
 #include <cstring>
 #include <ctime>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <vector>
 
 #include "unwind/unwind-table.h"
@@ -25,10 +24,20 @@ double cpuMs() {
     return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-long peakKib() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
+/** A line of /proc/self/status in KiB. getrusage would tell the parent's peak too. */
+long statusKib(const char *name) {
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+    long kib = 0;
+    while (status != nullptr && fgets(line, sizeof line, status) != nullptr) {
+        if (strncmp(line, name, strlen(name)) == 0) {
+            kib = strtol(line + strlen(name), nullptr, 10);
+        }
+    }
+    if (status != nullptr) {
+        fclose(status);
+    }
+    return kib;
 }
 
 std::optional<unwind::UnwindTable> buildOf(const symbols::ByteSource &source) {
@@ -55,7 +64,8 @@ int printRules(const symbols::ByteSource &source) {
 int measure(const symbols::ByteSource &source, int rounds) {
     std::vector<double> times;
     unwind::UnwindTable last;
-    long before = peakKib();
+    long before = statusKib("VmRSS:");
+    long peak = 0;
     for (int i = 0; i < rounds; i++) {
         double start = cpuMs();
         std::optional<unwind::UnwindTable> table = buildOf(source);
@@ -63,12 +73,14 @@ int measure(const symbols::ByteSource &source, int rounds) {
         if (!table) {
             return 1;
         }
+        // Later rounds have the table before theirs as well.
+        peak = i == 0 ? statusKib("VmHWM:") - before : peak;
         last = std::move(*table);
     }
     std::sort(times.begin(), times.end());
     size_t bytes = last.bytes.size() + last.pages.size() * sizeof(unwind_page);
     printf("{\"cpuMs\":%.2f,\"rows\":%u,\"bytes\":%zu,\"source\":\"%s\",\"peakKib\":%ld}\n", times[times.size() / 2],
-           last.rowCount, bytes, last.source.c_str(), peakKib() - before);
+           last.rowCount, bytes, last.source.c_str(), peak);
     return 0;
 }
 

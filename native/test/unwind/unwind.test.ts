@@ -1,6 +1,6 @@
 /**
  * Unwind tables against binutils: every row of real files and of programs built in all the ways that call frame information comes.
- * And unwind-test.cc under AddressSanitizer and UndefinedBehaviorSanitizer: what no real file has.
+ * And unwind-test.cc under AddressSanitizer and UndefinedBehaviorSanitizer: what no real file has; and a short run of the fuzzer.
  */
 
 import assert from 'node:assert/strict';
@@ -10,6 +10,7 @@ import { copyFileSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { buildFuzzer, FUZZERS, runFuzzer } from '../../../scripts/lib/fuzzers.ts';
 import { build, buildDir } from '../symbols/programs.ts';
 
 const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
@@ -122,6 +123,17 @@ test('tables and their cache hold under the sanitizers against lying, rotten and
   console.log(run.stdout);
   assert.equal(run.status, 0, run.stderr);
   assert.match(run.stdout, /all parts passed\n$/);
+});
+
+test('fuzzing tables from the samples finds nothing', { timeout: 600_000 }, () => {
+  const fuzzer = FUZZERS.find(({ name }) => name === 'fuzz-tables');
+  assert.ok(fuzzer);
+  buildFuzzer(fuzzer);
+  const { executions, coverage, ok, log } = runFuzzer(fuzzer, ['-runs=20000', '-seed=1'], join(buildDir, 'corpus'));
+  console.log(`${executions} executions, ${coverage} edges`);
+  assert.ok(ok, log.split('\n').slice(-60).join('\n'));
+  // With fewer the samples are not what they were, and nothing is fuzzed but the way to a refusal.
+  assert.ok(executions >= 20_000 && coverage > 1_200);
 });
 
 /** Instructions of a function in order, by objdump. */
