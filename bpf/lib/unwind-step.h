@@ -230,22 +230,25 @@ static __always_inline int unwind_is_signal_return(struct unwind_state *state) {
 static __always_inline int unwind_by_frame_pointer(struct unwind_state *state, __u32 reason) {
     __u64 *words = state->words;
     code_addr bp = state->bp;
+    __u32 at_root;
 
     if (!state->is_exact && unwind_is_signal_return(state))
         return unwind_through_signal(state, UNWIND_UCONTEXT_REGISTERS);
     if (state->is_bp_lost)
         return unwind_stop(state, reason);
-    /* Programs clear it where they begin. But in code that keeps no frame pointer, which is what most code between code
-     * with rules is, it is any number and often 0: it tells only after a frame that it led to, in a file without rules.
-     */
+    /* Programs clear rbp, or the return address, where they begin. But in code that keeps no frame pointer, which is
+     * what most code between code with rules is, both are any number and often 0: they tell only after a frame that was
+     * found by rbp, in a file without rules. */
+    at_root = state->doubt && state->mapping.kind != UNWIND_MAPPING_TABLE ? (__u32)UNWIND_END_ROOT : reason;
     if (bp == 0)
-        return unwind_stop(state, state->doubt && state->mapping.kind != UNWIND_MAPPING_TABLE ? (__u32)UNWIND_END_ROOT
-                                                                                              : reason);
+        return unwind_stop(state, at_root);
     if (bp < state->sp || bp & 7)
         return unwind_stop(state, reason);
     if (unwind_read(state, words, 16, bp))
         return unwind_stop(state, reason);
     UNWIND_FORGET();
+    if (words[1] == 0)
+        return unwind_stop(state, at_root);
     state->sp = bp + 16;
     state->bp = words[0];
     state->is_exact = 0;

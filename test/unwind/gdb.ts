@@ -11,6 +11,8 @@ export interface GdbFrame {
   readonly pc: bigint;
   readonly sp: bigint;
   readonly type: 'normal' | 'signal' | 'arch';
+  /** Functions inlined here, innermost first, and the one that they are inlined into; none for frames far up. '' where gdb knows none. */
+  readonly names: readonly string[];
 }
 
 export interface StoppedThread {
@@ -41,7 +43,7 @@ interface RawStop {
     tid: number;
     ip: string;
     registers: string[];
-    frames: [string, string, GdbFrame['type']][];
+    frames: [string, string, GdbFrame['type'], string[]][];
     end: string;
   }[];
 }
@@ -55,7 +57,7 @@ function parseStop(line: string): StoppedThread[] {
     tid,
     ip: address(ip),
     registers: registers.map(address),
-    frames: frames.map(([pc, sp, type]) => ({ pc: address(pc), sp: address(sp), type })),
+    frames: frames.map(([pc, sp, type, names]) => ({ pc: address(pc), sp: address(sp), type, names })),
     end,
   }));
 }

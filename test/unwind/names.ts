@@ -4,13 +4,14 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { loadAddon } from '../../agent/bpf/addon.ts';
 import type { FrameInfo, NativeSymbolizer } from '../../agent/bpf/native.ts';
+import type { GdbFrame } from './gdb.ts';
 
 export interface NameTally {
   /** Different addresses that addr2line can name. */
   addresses: number;
   /** The function that stands in the symbol table, or that all others are inlined into, is named the same. */
   right: number;
-  /** All inlined functions are the same ones too. */
+  /** All inlined functions are those of addr2line or of gdb too. */
   chains: number;
   /** In words, by place. */
   readonly wrong: Map<string, number>;
@@ -22,7 +23,11 @@ export interface NameTally {
  */
 export function bareName(name: string): string {
   let bare = name.replace(/::h[0-9a-f]{16}$/, '').replace(/\.(part|isra|constprop|cold|lto_priv|llvm|localalias)\b.*$/, '');
-  bare = bare.replace(/\s*\[clone [^\]]*\]/g, '').replace(/\boperator(<<|>>|<=>|<=|>=|->|<|>|\(\))/g, 'operator');
+  // Go's assembly that was written for the older calling convention.
+  bare = bare
+    .replace(/\.abi0$/, '')
+    .replace(/\s*\[clone [^\]]*\]/g, '')
+    .replace(/\boperator(<<|>>|<=>|<=|>=|->|<|>|\(\))/g, 'operator');
   for (let before = ''; before !== bare; ) {
     before = bare;
     bare = bare.replace(/<[^<>]*>/g, '').replace(/\([^()]*\)/g, '');
@@ -101,12 +106,17 @@ function covers(path: string, name: string, address: number): boolean {
   return (symbols(path).get(name) ?? []).some(({ start, end }) => address >= start && address < end);
 }
 
+interface Asked {
+  readonly frame: FrameInfo;
+  readonly gdbNames: readonly string[];
+}
+
 /** Collects code of one program while it runs, and is asked for its judgement afterwards. */
 export class NameJudge {
   readonly #symbolizer: NativeSymbolizer;
   readonly #symbolFile: string;
   readonly #binary: string;
-  readonly #asked = new Map<string, Map<number, FrameInfo>>();
+  readonly #asked = new Map<string, Map<number, Asked>>();
 
   constructor(binary: string, symbolFile: string) {
     this.#symbolizer = loadAddon().createSymbolizer({ maxBytes: 256 << 20 });
@@ -114,16 +124,18 @@ export class NameJudge {
     this.#symbolFile = symbolFile;
   }
 
-  /** A stack of the process, which must still have its mappings: innermost first, return addresses but for the first. */
-  async add(pid: number, addresses: readonly bigint[]): Promise<void> {
-    const packed = Buffer.alloc(8 * addresses.length);
-    for (const [i, address] of addresses.entries()) packed.writeBigUInt64LE(address, 8 * i);
+  /** gdb's stack of a thread of the process, which must still have its mappings. */
+  async add(pid: number, stack: readonly GdbFrame[]): Promise<void> {
+    const packed = Buffer.alloc(8 * stack.length);
+    for (const [i, { pc }] of stack.entries()) packed.writeBigUInt64LE(pc, 8 * i);
     const ids = this.#symbolizer.locate(pid, packed, false);
-    for (const frame of await this.#symbolizer.describe(ids)) {
-      if (!frame.module.startsWith('/')) continue;
-      const ofFile = this.#asked.get(frame.module) ?? new Map<number, FrameInfo>();
+    const described = new Map((await this.#symbolizer.describe(ids)).map(frame => [frame.id, frame]));
+    for (const [i, { names }] of stack.entries()) {
+      const frame = described.get(ids[i] ?? 0);
+      if (!frame?.module.startsWith('/') || names.length === 0) continue;
+      const ofFile = this.#asked.get(frame.module) ?? new Map<number, Asked>();
       this.#asked.set(frame.module, ofFile);
-      ofFile.set(Number(frame.address), frame);
+      ofFile.set(Number(frame.address), { frame, gdbNames: names });
     }
   }
 
@@ -143,7 +155,7 @@ export class NameJudge {
   }
 }
 
-function judgeOne(tally: NameTally, file: string, frame: FrameInfo, answer: Answer): void {
+function judgeOne(tally: NameTally, file: string, { frame, gdbNames }: Asked, answer: Answer): void {
   const address = Number(frame.address);
   const theirs = answer.names.map(bareName);
   const outer = theirs.at(-1) ?? '??';
@@ -155,11 +167,14 @@ function judgeOne(tally: NameTally, file: string, frame: FrameInfo, answer: Answ
   const isRight = ourOuter === outer || (!frame.isGuess && covers(file, ourOuter, address));
   tally.addresses += 1;
   if (isRight) tally.right += 1;
-  if (isRight && ours.slice(0, -1).join('\n') === theirs.slice(0, -1).join('\n')) {
+  // addr2line calls the innermost of C++'s inlined functions by the name of the outermost, and knows none of Go's: gdb does.
+  const inlined = ours.slice(0, -1).join('\n');
+  const isSameChain = (names: readonly string[]) => inlined === names.slice(0, -1).join('\n');
+  if (isRight && (isSameChain(theirs) || isSameChain(gdbNames.map(bareName)))) {
     tally.chains += 1;
     return;
   }
   const place = `${file.split('/').at(-1)}+${address.toString(16)}`;
-  const text = `${place}: addr2line ${answer.names.join(' < ')}, hotspan ${frame.lines.map(({ name }) => name).join(' < ')}`;
+  const text = `${place}: addr2line ${answer.names.join(' < ')}, gdb ${gdbNames.join(' < ')}, hotspan ${frame.lines.map(({ name }) => name).join(' < ')}`;
   tally.wrong.set(text, (tally.wrong.get(text) ?? 0) + 1);
 }

@@ -15,6 +15,7 @@ from gdb.unwinder import Unwinder, register_unwinder
 # By DWARF number (System V ABI for x86-64, figure 3.36).
 REGISTERS = ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp"] + ["r%d" % number for number in range(8, 16)]
 MAX_FRAMES = 1100
+MAX_NAMED = 50
 WORD = (1 << 64) - 1
 
 # Frames that have a place of their own on the stack; inlined functions and tail calls that gdb deduces have none.
@@ -108,12 +109,16 @@ def is_waiting(thread):
 def stack_of_thread():
     """gdb's frames, innermost first, and why there are no more."""
     frames = []
+    names = []
     frame = gdb.newest_frame()
     try:
         while frame is not None and len(frames) < MAX_FRAMES:
+            if len(frames) < MAX_NAMED and frame.type() in (gdb.INLINE_FRAME, *OWN_FRAMES):
+                names.append(frame.name() or "")
             if frame.type() in OWN_FRAMES:
                 sp = unsigned(frame.read_register("rsp"))
-                frames.append([format(frame.pc() & WORD, "x"), format(sp, "x"), OWN_FRAMES[frame.type()]])
+                frames.append([format(frame.pc() & WORD, "x"), format(sp, "x"), OWN_FRAMES[frame.type()], names])
+                names = []
             last = frame
             frame = frame.older()
         reason = gdb.frame_stop_reason_string(last.unwind_stop_reason()) if frame is None else "limit"

@@ -105,10 +105,7 @@ export async function compareSubject(subject: Subject, walker: Walker, options: 
     let isFault = false;
     for (const thread of threads) {
       const { difference } = await compareThread(subject, thread, walker, tally);
-      await options.names?.add(
-        subject.pid,
-        thread.frames.map(({ pc }) => pc),
-      );
+      await options.names?.add(subject.pid, thread.frames);
       isFault ||= difference === 'different' || difference === 'walk-short';
     }
     return isFault && options.coreFolder !== '' ? `${options.coreFolder}/${subject.name}-${tally.stops}.core` : undefined;
