@@ -7,7 +7,10 @@ import type { FrameKind, FrameRow } from './rows.ts';
 import { ByteReader, ByteWriter } from './varint.ts';
 
 /** The index in this list is what the file holds: add at the end only. */
-export const frameKinds: readonly FrameKind[] = ['unresolved', 'kernel', 'native', 'go', 'v8js', 'jvm', 'cpython', 'rust'];
+export const frameKinds: readonly FrameKind[] = [
+  ...(['unresolved', 'kernel', 'native', 'go', 'v8js', 'jvm', 'cpython', 'rust'] as const),
+  ...(['on-cpu', 'runnable', 'lock', 'disk', 'network', 'idle', 'page-fault', 'waiting'] as const),
+];
 
 const cacheLimit = 100_000;
 const pendingLimit = 100_000;

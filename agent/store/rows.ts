@@ -23,7 +23,13 @@ export interface ProcessRow {
   exitStatus: number;
 }
 
-export type FrameKind = 'kernel' | 'native' | 'go' | 'v8js' | 'jvm' | 'cpython' | 'rust' | 'unresolved';
+/** What code a frame is of. */
+export type CodeKind = 'kernel' | 'native' | 'go' | 'v8js' | 'jvm' | 'cpython' | 'rust' | 'unresolved';
+
+/** What a part of wall-clock time was spent on: kinds of frames that are no code and stand on top of a stack. */
+export type TimeKind = 'on-cpu' | 'runnable' | 'lock' | 'disk' | 'network' | 'idle' | 'page-fault' | 'waiting';
+
+export type FrameKind = CodeKind | TimeKind;
 
 /** A code location; (module, buildId, address) is its identity. Lines innermost first, at least one. */
 export interface FrameRow {

@@ -20,6 +20,14 @@ export const kindTitles: Readonly<Record<FrameKind, string>> = {
   jvm: 'JVM',
   cpython: 'Python',
   unresolved: 'unresolved',
+  'on-cpu': 'on CPU',
+  runnable: 'runnable',
+  lock: 'lock',
+  disk: 'disk',
+  network: 'network',
+  idle: 'idle',
+  'page-fault': 'page fault',
+  waiting: 'other wait',
 };
 
 export const frameKinds = Object.keys(kindTitles) as FrameKind[];
@@ -33,6 +41,15 @@ const hues: Readonly<Record<ShownKind, Rgb>> = {
   cpython: [0, 114, 178],
   rust: [204, 121, 167],
   unresolved: [140, 140, 140],
+  // Kinds of time, after Paul Tol's muted scheme, which keeps apart from the colours of code for colour-blind eyes too.
+  'on-cpu': [68, 170, 153],
+  runnable: [221, 204, 119],
+  lock: [204, 102, 119],
+  disk: [170, 68, 153],
+  network: [136, 204, 238],
+  idle: [187, 187, 187],
+  'page-fault': [153, 153, 51],
+  waiting: [136, 34, 85],
   all: [128, 128, 128],
 };
 
@@ -45,7 +62,14 @@ const inks: Readonly<Record<Theme, Rgb>> = { dark: [240, 242, 245], light: [20, 
 /** How much of the hue is in a frame's fill; functions differ a little around it so that neighbours can be told apart. */
 const strength: Readonly<Record<Theme, number>> = { dark: 0.5, light: 0.46 };
 /** Kinds whose hue would be too bright or too loud at full strength. */
-const fillShares: Readonly<Partial<Record<ShownKind, number>>> = { all: 0.55, unresolved: 0.55, v8js: 0.7 };
+const fillShares: Readonly<Partial<Record<ShownKind, number>>> = {
+  all: 0.55,
+  unresolved: 0.55,
+  v8js: 0.7,
+  runnable: 0.8,
+  network: 0.85,
+  idle: 0.6,
+};
 const shades = 5;
 const shadeStep = 0.035;
 
