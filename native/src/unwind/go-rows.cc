@@ -206,11 +206,15 @@ uint32_t GoRows::ruleAt(const Places &places, uint64_t address, int32_t depth, u
     if (places.isSwitchedFrom != 0 && address >= places.isSwitchedFrom && (depth > 0 || places.isSetFrom == 0)) {
         return switchedRule;
     }
-    if (depth < 0 || depth % 8 != 0 || depth >= maxDepth || depth / 8 + 1 >= 1 << 17) {
+    if (depth < 0 || depth >= maxDepth) {
         return UNWIND_CFA_UNKNOWN;
     }
     bool isSaved = places.isSavedFrom != 0 && address >= places.isSavedFrom && depth > 0;
-    return UNWIND_CFA_SP | static_cast<uint32_t>(depth / 8 + 1) << 14 | (isSaved ? rbpAtCfa16 : 0);
+    FrameState state;
+    state.cfa = {ExpressionKind::address, static_cast<uint8_t>(dwarfRsp), int64_t{depth} + 8, 0};
+    state.returnAddress = {SavedKind::atOffset, -8, {}};
+    state.rbp = {isSaved ? SavedKind::atOffset : SavedKind::same, -16, {}};
+    return ruleOf(state);
 }
 
 /** mov $15, %rax; syscall: rt_sigreturn. */
@@ -226,7 +230,10 @@ uint32_t GoRows::switchedRuleOf(const Function &function, const Places &places) 
         isNamed(function, "runtime.clone")) {
         return UNWIND_CFA_END;
     }
-    return places.isSetFrom != 0 ? otherStackRule : uint32_t{UNWIND_CFA_UNKNOWN};
+    // Before 1.21 the two had no frame of their own: rbp is their caller's, which is what is lost then.
+    bool keepsRbp =
+        places.isSetFrom != 0 || isNamed(function, "runtime.systemstack") || isNamed(function, "runtime.asmcgocall");
+    return keepsRbp ? otherStackRule : uint32_t{UNWIND_CFA_UNKNOWN};
 }
 
 bool GoRows::stepRows(const Function &function, uint64_t end, RowSink &sink) {

@@ -115,7 +115,7 @@ void testPrograms() {
         {PROGRAM("\x2f\x06\x02\x50\x07\x06"), "rsp+8 rbp=*cfa+16", "rsp+8 rbp=?"},
         {PROGRAM("\x12\x07\x7e\x50\x13\x7d"), "rsp+16", "rsp+24"},
         {PROGRAM("\x50\x07\x10"), "rsp+8", "end"},
-        {PROGRAM("\x50\x09\x10\x05"), "rsp+8", "unknown"},
+        {PROGRAM("\x50\x09\x10\x05"), "rsp+8", "rsp+8 ra=rdi"},
         {PROGRAM("\x50\x0c\x0a\x00"), "rsp+8", "r10+0"},
         {PROGRAM("\x50\x0f\x03\x76\x78\x06\x10\x06\x02\x76\x00"), "rsp+8", "*(rbp-8) rbp=*rbp+0"},
         {PROGRAM("\x50\x0f\x05\x77\x10\x06\x23\x08"), "rsp+8", "*(rsp+16)+8"},
