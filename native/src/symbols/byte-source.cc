@@ -26,6 +26,18 @@ ByteSource ByteSource::ofMemory(const void *data, size_t sizeBytes) {
     return source;
 }
 
+ByteSource ByteSource::part(uint64_t offset, uint64_t sizeBytes) const {
+    ByteSource source = *this;
+    uint64_t begin = std::min(offset, sizeBytes_);
+    source.sizeBytes_ = std::min(sizeBytes, sizeBytes_ - begin);
+    if (memory_ != nullptr) {
+        source.memory_ = memory_ + begin;
+    } else {
+        source.begin_ = begin_ + begin;
+    }
+    return source;
+}
+
 size_t ByteSource::readSome(uint64_t offset, void *out, size_t sizeBytes) const {
     if (offset >= sizeBytes_ || sizeBytes == 0) {
         return 0;
@@ -37,7 +49,8 @@ size_t ByteSource::readSome(uint64_t offset, void *out, size_t sizeBytes) const 
     }
     size_t done = 0;
     while (done < wanted) {
-        ssize_t got = pread(fd_, static_cast<uint8_t *>(out) + done, wanted - done, static_cast<off_t>(offset + done));
+        ssize_t got =
+            pread(fd_, static_cast<uint8_t *>(out) + done, wanted - done, static_cast<off_t>(begin_ + offset + done));
         if (got < 0 && errno == EINTR) {
             continue;
         }

@@ -16,6 +16,10 @@ class ByteSource {
     static ByteSource ofMemory(const void *data, size_t sizeBytes);
 
     uint64_t sizeBytes() const { return sizeBytes_; }
+    /** The bytes from `offset` on, at most sizeBytes of them; without bytes where it lies outside. */
+    ByteSource part(uint64_t offset, uint64_t sizeBytes) const;
+    /** All bytes where they are in memory already, else null. */
+    const uint8_t *inMemory() const { return memory_; }
 
     /** All of the bytes or false: nothing between. */
     bool readAt(uint64_t offset, void *out, size_t sizeBytes) const;
@@ -26,6 +30,7 @@ class ByteSource {
   private:
     int fd_ = -1;
     const uint8_t *memory_ = nullptr;
+    uint64_t begin_ = 0;
     uint64_t sizeBytes_ = 0;
 };
 

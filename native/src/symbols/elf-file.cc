@@ -157,6 +157,14 @@ void ElfFile::readBuildId(const ByteSource &source, uint64_t offset, uint64_t si
     }
 }
 
+void ElfFile::takeBuildId(const ByteSource &source, const std::vector<Section> &sections) {
+    for (const Section &section : sections) {
+        if (section.type == SHT_NOTE && section.name == ".note.gnu.build-id") {
+            readBuildId(source, section.offset, section.sizeBytes, 4);
+        }
+    }
+}
+
 bool ElfFile::isWhole(const ByteSource &source) const {
     auto isWithin = [&source](uint64_t offset, uint64_t sizeBytes) {
         return offset <= source.sizeBytes() && sizeBytes <= source.sizeBytes() - offset;

@@ -48,6 +48,9 @@ class ElfFile {
     /** Hash of file header, program and section headers: part of what tells two files with one build id apart. */
     uint64_t headerHash() const { return headerHash_; }
 
+    /** Takes the build id from its section where no segment told it: debug files often have no segments of use. */
+    void takeBuildId(const ByteSource &source, const std::vector<Section> &sections);
+
     /** Whether all that the headers tell of lies within the file; else it was cut short, or lies. */
     bool isWhole(const ByteSource &source) const;
 

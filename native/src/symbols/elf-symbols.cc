@@ -258,19 +258,20 @@ bool isGoFile(const std::vector<Section> &sections) {
            findSection(sections, ".go.buildinfo") != nullptr;
 }
 
-SymbolTable loadSymbols(const ByteSource &source, const ElfFile &file, const std::vector<Section> &sections,
-                        const SymbolTableBuilder::Limits &limits,
-                        const std::function<bool(uint64_t address)> &isNamed) {
-    SymbolTableBuilder builder(limits);
+void addSymbols(SymbolTableBuilder &builder, const ByteSource &source, const ElfFile &file,
+                const std::vector<Section> &sections) {
     auto add = [&](const FunctionSymbol &symbol) {
-        if (isNamed && isNamed(symbol.address)) {
-            return true;
-        }
         return builder.add({symbol.address, symbol.sizeBytes, symbol.sectionEnd, symbol.name, symbol.rank});
     };
     // .dynsym mostly repeats .symtab; builder.build() keeps one name for an address.
     forEachFunctionSymbol(source, file, sections, add);
     forEachPltStub(source, file, sections, add);
+}
+
+SymbolTable loadSymbols(const ByteSource &source, const ElfFile &file, const std::vector<Section> &sections,
+                        const SymbolTableBuilder::Limits &limits) {
+    SymbolTableBuilder builder(limits);
+    addSymbols(builder, source, file, sections);
     return builder.build();
 }
 

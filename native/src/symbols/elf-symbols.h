@@ -30,9 +30,11 @@ void forEachPltStub(const ByteSource &source, const ElfFile &file, const std::ve
 /** The file was made by the Go linker. */
 bool isGoFile(const std::vector<Section> &sections);
 
-/** All of the above as one table, but for the addresses that are named elsewhere. */
+/** Adds all of the above to a table that is being built. */
+void addSymbols(SymbolTableBuilder &builder, const ByteSource &source, const ElfFile &file,
+                const std::vector<Section> &sections);
+/** The same as a table. */
 SymbolTable loadSymbols(const ByteSource &source, const ElfFile &file, const std::vector<Section> &sections,
-                        const SymbolTableBuilder::Limits &limits,
-                        const std::function<bool(uint64_t address)> &isNamed = nullptr);
+                        const SymbolTableBuilder::Limits &limits);
 
 } // namespace hotspan::symbols

@@ -173,6 +173,21 @@ void ModuleStore::makeRoom() {
     std::erase_if(fileByContent_, [](const auto &entry) { return entry.second.expired(); });
 }
 
+void ModuleStore::renew(const std::string &buildId) {
+    std::vector<std::shared_ptr<Module>> renewed;
+    for (const auto &[id, module] : modules_) {
+        // A module stands here once for each id that it had.
+        if (module->id == id && module->file && module->file->buildId() == buildId) {
+            renewed.push_back(module);
+        }
+    }
+    for (const std::shared_ptr<Module> &module : renewed) {
+        module->file->isStale = true;
+        module->id = nextId_++;
+        modules_.emplace(module->id, module);
+    }
+}
+
 void ModuleStore::evictTables(size_t maxBytes, const ObjectFile *keep) {
     std::vector<ObjectFile *> withTable;
     size_t bytes = tableBytes();

@@ -40,6 +40,9 @@ class ModuleStore {
     std::shared_ptr<Module> add(ModuleType type, std::shared_ptr<JitCode> jit = nullptr);
     std::shared_ptr<Module> find(uint32_t id) const;
 
+    /** Files with this build id are to be read anew; their modules go by new ids from now on. */
+    void renew(const std::string &buildId);
+
     /** A symbol table was loaded or used: it is the last to go. */
     void touch(ObjectFile &file) { file.lastUse = ++uses_; }
     /** Drops tables, least recently used first, until all take at most maxBytes; `keep` stays. */

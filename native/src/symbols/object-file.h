@@ -11,6 +11,7 @@
 #include <string>
 
 #include "byte-source.h"
+#include "debug-info.h"
 #include "elf-file.h"
 #include "go-symbols.h"
 #include "proc-maps.h"
@@ -75,18 +76,27 @@ struct ObjectFile {
     std::shared_ptr<const SymbolTable> table;
     /** Set with the table, where the file is Go's. */
     std::shared_ptr<const GoSymbols> go;
+    /** Set with the table, where there is debug information. Used by the thread that describes alone. */
+    std::shared_ptr<DebugInfo> debug;
+    /** Lookups that took too long to be finished; after some the debug information is left alone. */
+    int slowLookups = 0;
     /** Reading was tried and failed: not tried again. */
     bool isUnreadable = false;
     bool isGo = false;
+    /** A debug file came: read anew at the next use. */
+    bool isStale = false;
     uint64_t lastUse = 0;
     uint64_t readNs = 0;
 
     const std::string &buildId() const;
     /** Of its symbols in memory. */
-    size_t symbolBytes() const { return (table ? table->bytes() : 0) + (go ? go->bytes() : 0); }
+    size_t symbolBytes() const {
+        return (table ? table->bytes() : 0) + (go ? go->bytes() : 0) + (debug ? debug->bytes() : 0);
+    }
     void dropSymbols() {
         table.reset();
         go.reset();
+        debug.reset();
     }
     /** Equal for copies of one file (container layers): they share symbols. Empty where that cannot be told. */
     std::string contentKey() const;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
-#include <functional>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -188,7 +187,7 @@ std::vector<Frame> SymbolEngine::describe(std::span<const uint32_t> ids) {
     }
     // Module by module, so that each one's symbols are loaded once even when not all fit into memory at a time.
     std::stable_sort(wanted.begin(), wanted.end(),
-                     [](const Wanted &a, const Wanted &b) { return a.module->id < b.module->id; });
+                     [](const Wanted &a, const Wanted &b) { return a.module < b.module; });
     for (size_t begin = 0, end; begin < wanted.size() && !isCancelled_; begin = end) {
         end = begin + 1;
         while (end < wanted.size() && wanted[end].module == wanted[begin].module) {
@@ -229,50 +228,6 @@ void SymbolEngine::describeModule(std::span<const Wanted> wanted, std::vector<Fr
             }
         }
         return;
-    }
-}
-
-void SymbolEngine::describeFile(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames) {
-    std::shared_ptr<const SymbolTable> table = module.file ? symbolsOf(*module.file) : nullptr;
-    // What Go's own table does not cover in a file of Go's is C.
-    bool isGo = module.file && module.file->isGo && !module.file->go;
-    if (module.file && module.file->go) {
-        describeGo(*module.file, wanted, frames);
-    }
-    for (const Wanted &one : wanted) {
-        Frame &frame = frames[one.index];
-        if (frame.kind == FrameKind::go) {
-            continue;
-        }
-        frame.kind = isGo ? FrameKind::go : FrameKind::native;
-        std::optional<SymbolTable::Match> match = table ? table->find(frame.address) : std::nullopt;
-        if (!match) {
-            continue;
-        }
-        Demangled demangled = demangle(match->name);
-        frame.lines[0].name = isV8Interpreter(match->name) ? "Interpreter" : std::move(demangled.name);
-        frame.isGuess = match->isGuess;
-        if (demangled.language == Language::rust) {
-            frame.kind = FrameKind::rust;
-        }
-    }
-}
-
-void SymbolEngine::describeGo(ObjectFile &file, std::span<const Wanted> wanted, std::vector<Frame> &frames) {
-    UniqueFd fd = file.go->needsFile() ? openAgain(file) : UniqueFd();
-    ByteSource source = fd ? ByteSource::ofFile(fd.get()) : ByteSource::ofMemory(nullptr, 0);
-    for (const Wanted &one : wanted) {
-        Frame &frame = frames[one.index];
-        GoCode code = file.go->find(source, frame.address);
-        if (code.lines.empty()) {
-            continue;
-        }
-        frame.kind = code.isC ? FrameKind::native : FrameKind::go;
-        frame.isGuess = false;
-        frame.lines.clear();
-        for (GoLine &line : code.lines) {
-            frame.lines.push_back({std::move(line.name), std::move(line.file), line.line});
-        }
     }
 }
 
@@ -349,60 +304,6 @@ void SymbolEngine::describeJit(const Module &module, std::span<const Wanted> wan
     if (isChanged) {
         noteReplacedCode(module.jit);
     }
-}
-
-UniqueFd SymbolEngine::openAgain(const ObjectFile &file) {
-    FileSighting sighting;
-    {
-        std::lock_guard lock(mutex_);
-        sighting = file.sighting;
-    }
-    std::optional<OpenedFile> opened = openMappedFile(sighting);
-    return opened && opened->key == file.key ? std::move(opened->fd) : UniqueFd();
-}
-
-std::shared_ptr<const SymbolTable> SymbolEngine::symbolsOf(ObjectFile &file) {
-    UniqueFd fd;
-    {
-        std::lock_guard lock(mutex_);
-        modules_.touch(file);
-        if (file.table || file.isUnreadable || !file.elf) {
-            return file.table;
-        }
-        fd = std::move(file.fd);
-    }
-    if (!fd) {
-        fd = openAgain(file);
-    }
-    std::shared_ptr<const SymbolTable> table;
-    std::shared_ptr<const GoSymbols> go;
-    bool isGo = false;
-    uint64_t begin = monotonicNs();
-    if (fd) {
-        ByteSource source = ByteSource::ofFile(fd.get());
-        std::vector<Section> sections = file.elf->readSections(source);
-        go = GoSymbols::load(source, *file.elf, sections, {});
-        isGo = go || isGoFile(sections);
-        // Go's table has all that the symbols have of it. Where it has to be read from the file they stay, for the file
-        // may be gone by then.
-        std::function<bool(uint64_t)> isNamed;
-        if (go && !go->needsFile()) {
-            isNamed = [&go](uint64_t address) { return go->names(address); };
-        }
-        table = std::make_shared<const SymbolTable>(loadSymbols(source, *file.elf, sections, {}, isNamed));
-        hasBuilt_ = true;
-    }
-    std::lock_guard lock(mutex_);
-    file.isUnreadable = !table;
-    if (table) {
-        file.isGo = isGo;
-        file.readNs = monotonicNs() - begin;
-        file.table = table;
-        file.go = go;
-        size_t fixed = fixedBytesLocked();
-        modules_.evictTables(std::max(maxBytes_ / 4, maxBytes_ > fixed ? maxBytes_ - fixed : 0), &file);
-    }
-    return table;
 }
 
 void SymbolEngine::processChanged(int pid) {

@@ -6,10 +6,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "kernel-symbols.h"
@@ -82,6 +85,14 @@ class SymbolEngine {
     std::string executableBuildId(int pid);
     /** Hex, empty where the file has none; nothing where it cannot be had any more. */
     std::optional<std::string> imageBuildId(const ProcessImage &image);
+    /** Build ids of files without debug information that were described since the last call; collected from the first
+     * call on. */
+    std::vector<std::string> takeMissingDebug();
+    /**
+     * A debug file was fetched for a build id, and lies at this path. Code with that build id gets new ids when it is
+     * seen again, and is named by it.
+     */
+    void addDebugFile(const std::string &buildId, const std::string &path);
     KernelSymbols &kernel() { return kernel_; }
     MemoryUse memory();
     /** Reads the kernel's symbols, so that the first locate of kernel code knows what is code of modules. */
@@ -100,18 +111,24 @@ class SymbolEngine {
     };
     void describeModule(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeFile(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames);
+    void keepUnpacked(const std::shared_ptr<DebugInfo> &debug);
+    void nameLines(ObjectFile &file, std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeGo(ObjectFile &file, std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeKernel(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeVdso(std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void describeJit(const Module &module, std::span<const Wanted> wanted, std::vector<Frame> &frames);
     void noteReplacedCode(const std::shared_ptr<JitCode> &jit);
     void noteKernelTable(const std::shared_ptr<const KernelTable> &table);
-    std::shared_ptr<const SymbolTable> symbolsOf(ObjectFile &file);
+    std::shared_ptr<const SymbolTable> symbolsOf(const Module &module);
     /** Nothing where the file cannot be had any more, or has changed. */
     UniqueFd openAgain(const ObjectFile &file);
+    void noteMissingDebugLocked(const std::string &buildId);
     size_t fixedBytesLocked() const;
     uint32_t kernelModuleOf(uint64_t address, uint64_t nowNs);
     uint32_t moduleIdOf(const std::shared_ptr<Module> &module, uint64_t nowNs);
+
+    static constexpr size_t maxMissingDebug = 1024;
+    static constexpr size_t maxFetchedDebug = 8192;
 
     const size_t maxBytes_;
     std::atomic<bool> isCancelled_{false};
@@ -128,6 +145,11 @@ class SymbolEngine {
     std::shared_ptr<const KernelTable> kernelTable_;
     uint32_t kernelDynamic_ = 0;
     uint64_t kernelCheckedNs_ = 0;
+    /** Those used last first: what of debug information was unpacked is kept for a few files. */
+    std::deque<std::weak_ptr<DebugInfo>> unpacked_;
+    bool isDebugWanted_ = false;
+    std::unordered_set<std::string> missingDebug_;
+    std::unordered_map<std::string, std::string> fetchedDebug_;
     /** JIT code that was located a while after it was last looked at. */
     std::vector<std::shared_ptr<JitCode>> jitsToCheck_;
 };

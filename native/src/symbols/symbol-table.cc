@@ -45,6 +45,9 @@ size_t SymbolTable::bytes() const {
 }
 
 bool SymbolTableBuilder::add(const Symbol &symbol) {
+    if (isNamed_ && isNamed_(symbol.address)) {
+        return true;
+    }
     std::string_view name = symbol.name.substr(0, std::numeric_limits<uint16_t>::max());
     if (candidates_.size() >= limits_.symbols || names_.size() + name.size() > limits_.nameBytes) {
         isTruncated_ = true;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,7 +58,9 @@ class SymbolTableBuilder {
         size_t symbols = 2'000'000;
         size_t nameBytes = 64U << 20;
     };
-    explicit SymbolTableBuilder(const Limits &limits) : limits_(limits) {}
+    /** Symbols at addresses for which `isNamed` is true are left out: another table has them. */
+    explicit SymbolTableBuilder(const Limits &limits, std::function<bool(uint64_t address)> isNamed = nullptr)
+        : limits_(limits), isNamed_(std::move(isNamed)) {}
 
     struct Symbol {
         uint64_t address = 0;
@@ -87,6 +90,7 @@ class SymbolTableBuilder {
     bool isBetter(const Candidate &a, const Candidate &b) const;
 
     Limits limits_;
+    std::function<bool(uint64_t address)> isNamed_;
     bool isTruncated_ = false;
     std::vector<Candidate> candidates_;
     std::string names_;

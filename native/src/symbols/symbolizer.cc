@@ -152,6 +152,25 @@ Napi::Value memory(const Handle &handle, const Napi::CallbackInfo &info) {
     return object;
 }
 
+Napi::Value missingDebugFiles(const Handle &handle, const Napi::CallbackInfo &info) {
+    std::vector<std::string> buildIds = handle->engine().takeMissingDebug();
+    Napi::Array array = Napi::Array::New(info.Env(), buildIds.size());
+    for (size_t i = 0; i < buildIds.size(); i++) {
+        array.Set(static_cast<uint32_t>(i), buildIds[i]);
+    }
+    return array;
+}
+
+Napi::Value addDebugFile(const Handle &handle, const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    if (info.Length() < 2 || !info[0].IsString() || !info[1].IsString()) {
+        throwInvalid(env, "add a debug file", "a build id and a path are needed");
+        return env.Undefined();
+    }
+    handle->engine().addDebugFile(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value());
+    return env.Undefined();
+}
+
 /** A method that throws once the symbolizer is closed. */
 template <typename Method> void addMethod(Napi::Object &object, const char *name, const Handle &handle, Method method) {
     auto call = [handle, method, name](const Napi::CallbackInfo &info) -> Napi::Value {
@@ -193,6 +212,8 @@ Napi::Value createSymbolizer(const Napi::CallbackInfo &info) {
                   return Napi::String::New(call.Env(), self->engine().executableBuildId(pidArgument(call)));
               });
     addMethod(object, "imageBuildId", handle, imageBuildId);
+    addMethod(object, "missingDebugFiles", handle, missingDebugFiles);
+    addMethod(object, "addDebugFile", handle, addDebugFile);
     auto close = [handle](const Napi::CallbackInfo &call) { handle->close(call.Env()); };
     object.Set("close", Napi::Function::New(env, close, "close"));
     return object;

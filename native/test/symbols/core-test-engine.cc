@@ -1,7 +1,24 @@
 // ELF files that lie, and the engine over real and invented processes; see core-test.cc.
 #include "core-test.h"
 
+#include "symbols/program-names.h"
+
 namespace {
+
+/** Lines and inlined functions of a file of a stranger: in time, and in memory that has to do with its size. */
+void readDebug(const std::string &bytes) {
+    std::shared_ptr<DebugFile> program = DebugFile::ofMemory(bytes.data(), bytes.size());
+    ProgramNames names = program ? loadProgramNames(program, {0, "/nothing/there"}, "") : ProgramNames();
+    if (!names.debug) {
+        return;
+    }
+    WorkLimit limit(2000, nullptr);
+    for (int i = 0; i < 8; i++) {
+        names.debug->find(0x1000 + below(0x1000), limit);
+    }
+    names.debug->settle(1U << 20);
+    CHECK(names.debug->bytes() < 64 * bytes.size() + (4U << 20));
+}
 
 /** All that is done with a file of a stranger. */
 void readAll(const std::string &bytes) {
@@ -19,6 +36,7 @@ void readAll(const std::string &bytes) {
         file->fileOffsetOf(random64() >> below(64));
     }
     CHECK(file->buildId().size() <= 128);
+    readDebug(bytes);
 }
 
 /** Values that break arithmetic, or nearly do. */

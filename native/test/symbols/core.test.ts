@@ -14,8 +14,8 @@ test('the core holds under the sanitizers against lying files, names, maps and p
   execFileSync('cmake', ['-S', join(projectDir, 'native/test/symbols'), '-B', out], { stdio: 'ignore' });
   execFileSync('cmake', ['--build', out, '--parallel', '2'], { stdio: ['ignore', 'ignore', 'inherit'] });
   const files = [
-    build('victim', 'gcc', ['-O2', '-o', '{out}', '{src}functions.c', '-ldl']),
-    build('victim.so', 'gcc', ['-O2', '-shared', '-fPIC', '-o', '{out}', '{src}library.c']),
+    build('victim', 'gcc', ['-g', '-O2', '-o', '{out}', '{src}functions.c', '-ldl']),
+    build('victim.so', 'gcc', ['-g', '-gdwarf-4', '-gz', '-O2', '-shared', '-fPIC', '-o', '{out}', '{src}library.c']),
     ...(hasCommand('go')
       ? [
           build('victim-go', 'go', ['build', '-o', '{out}', '{src}names.go'], { CGO_ENABLED: '0' }),
