@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { AgentBackend } from './backend.ts';
 import { type Config, ConfigError, reloadConfig, watchConfigFile } from './config/index.ts';
+import { debuginfodUrls } from './debuginfod.ts';
 import { Exporting } from './exporting.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { connect, type Remote } from './lib/rpc.ts';
@@ -182,7 +183,12 @@ class Agent {
       hasJvmPerfMaps: config.jvmPerfMap,
       retention: { maxBytes: config.retentionBytes, maxAgeMs: config.retentionAgeMs },
     };
-    const data: PipelineWorkerData = config.bufferPages === 0 ? base : { ...base, bufferPages: config.bufferPages };
+    const urls = debuginfodUrls(config.debuginfodUrls);
+    const data: PipelineWorkerData = {
+      ...base,
+      ...(config.bufferPages === 0 ? {} : { bufferPages: config.bufferPages }),
+      ...(urls.length === 0 ? {} : { debuginfod: { urls, cacheDir: join(config.dataDir, 'debuginfod') } }),
+    };
     const worker = new Worker(new URL('./pipeline-worker.ts', import.meta.url), { workerData: data, name: 'hotspan-pipeline' });
     this.worker = worker;
     worker.on('error', error => {

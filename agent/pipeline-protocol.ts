@@ -13,6 +13,8 @@ export interface PipelineWorkerData {
   /** Memory for spans that wait while the store cannot be written. */
   readonly maxPendingBytes: number;
   readonly retention: { readonly maxBytes: number; readonly maxAgeMs: number };
+  /** Servers to fetch debug information from, and where it is kept. */
+  readonly debuginfod?: { readonly urls: readonly string[]; readonly cacheDir: string };
 }
 
 /** Methods of the worker, as served over rpc. */

@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from './bpf/addon.ts';
+import { fetchDebugFiles } from './debuginfod.ts';
 import type { SourceName } from './events/index.ts';
 import { serve } from './lib/rpc.ts';
 import { Pipeline } from './pipeline.ts';
@@ -23,6 +24,8 @@ function start(data: PipelineWorkerData): PipelineApi {
   const base = { native, store, objectDir: data.objectDir, ownPid: data.ownPid, hasJvmPerfMaps: data.hasJvmPerfMaps, warn };
   const pipeline = new Pipeline(data.bufferPages === undefined ? base : { ...base, bufferPages: data.bufferPages });
   pipeline.begin();
+  const { debuginfod } = data;
+  const fetching = debuginfod === undefined ? undefined : fetchDebugFiles(pipeline.capture.symbolizer, { ...debuginfod, warn });
   return {
     startSource: async (name, settings) => {
       await pipeline.startSource(known(name), settings);
@@ -42,7 +45,10 @@ function start(data: PipelineWorkerData): PipelineApi {
     completeTargets: text => completeTargets(pipeline, text),
     sync: () => pipeline.sync(),
     setRetention: limits => store.setRetention(limits),
-    close: () => pipeline.close(),
+    close: async () => {
+      await fetching?.stop();
+      await pipeline.close();
+    },
   };
 }
 

@@ -231,6 +231,13 @@ export interface NativeSymbolizer {
    * root of its parent or our own, if that is the file with this inode. '' where the file has none, undefined where it cannot be had.
    */
   imageBuildId(pid: number, parentPid: number, path: string, inode: bigint): string | undefined;
+  /**
+   * Build ids (hex) of files that were described since the last call and have no debug information, neither in themselves nor beside
+   * them. Collected from the first call on, at most 1,024 between two.
+   */
+  missingDebugFiles(): string[];
+  /** A debug file for a build id lies at this path now. Code with that build id gets new ids when it is seen again, and lines by it. */
+  addDebugFile(buildId: string, path: string): void;
   /** Function symbols in a file whose name matches; `offset` is the file offset that a uprobe takes. At most `limit`. */
   findSymbols(path: string, pattern: string, limit: number): ElfSymbol[];
   /** Kernel functions (text symbols of kallsyms) that match a glob. At most `limit`. */

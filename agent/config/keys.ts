@@ -168,6 +168,14 @@ export const configKeys = {
     needsRestart: true,
     help: 'ask JVMs (JDK 17 or later) once a minute for the names of what they have compiled; this signals them, and writes a file into their directory and /tmp/perf-PID.map, which hotspan does to no process unless told to',
   },
+  debuginfodUrls: {
+    name: 'debuginfod-urls',
+    kind: 'list',
+    placeholder: 'URL,...',
+    default: [],
+    needsRestart: true,
+    help: 'debuginfod servers to fetch debug information from that this host has not; "env" stands for those of DEBUGINFOD_URLS; empty: nothing is fetched',
+  },
   otlpEndpoint: {
     name: 'otlp.endpoint',
     kind: 'url',
