@@ -256,37 +256,40 @@ static __always_inline int unwind_by_frame_pointer(struct unwind_state *state, _
     return unwind_enter(state, words[1]);
 }
 
+/* Restores the caller's rbp, which was saved at `at`. In an epilogue the place may lie below rsp, where a copy of a
+ * stack does not reach: the register was popped then, and holds already. */
+static __always_inline int unwind_restore_bp(struct unwind_state *state, code_addr at) {
+    if (unwind_read(state, state->words, 8, at))
+        return at < state->sp;
+    UNWIND_FORGET();
+    state->bp = state->words[0];
+    state->is_bp_lost = 0;
+    return 1;
+}
+
 /* The return address from below the CFA, and the caller's rbp. In most functions the two lie side by side. */
 static __always_inline int unwind_to_cfa(struct unwind_state *state, code_addr cfa) {
     __u32 rule = state->rule, kind = unwind_rule_bp(rule);
     __u64 *words = state->words;
     __s64 bp_offset =
         unwind_rule_cfa(rule) == UNWIND_CFA_FAR_SP ? unwind_rule_far_bp_offset(rule) : unwind_rule_bp_offset(rule);
-    code_addr at;
 
     /* On another stack it may lie anywhere. */
     if (cfa <= state->sp && unwind_rule_cfa(rule) != UNWIND_CFA_OTHER_BP)
         return unwind_stop(state, UNWIND_END_BAD_FRAME);
-    if (kind == UNWIND_BP_AT_CFA && bp_offset == -16) {
-        if (unwind_read(state, words, 16, cfa - 16))
-            return unwind_stop(state, UNWIND_END_UNREADABLE);
+    if (kind == UNWIND_BP_AT_CFA && bp_offset == -16 && !unwind_read(state, words, 16, cfa - 16)) {
         UNWIND_FORGET();
         state->bp = words[0];
         state->is_bp_lost = 0;
     } else {
+        if (kind == UNWIND_BP_UNKNOWN)
+            state->is_bp_lost = 1;
+        else if (kind != UNWIND_BP_SAME &&
+                 !unwind_restore_bp(state, (kind == UNWIND_BP_AT_CFA ? cfa : state->bp) + (__u64)bp_offset))
+            return unwind_stop(state, UNWIND_END_UNREADABLE);
         if (unwind_read(state, &words[1], 8, cfa - 8))
             return unwind_stop(state, UNWIND_END_UNREADABLE);
         UNWIND_FORGET();
-        if (kind == UNWIND_BP_UNKNOWN) {
-            state->is_bp_lost = 1;
-        } else if (kind != UNWIND_BP_SAME) {
-            at = kind == UNWIND_BP_AT_CFA ? cfa : state->bp;
-            if (unwind_read(state, words, 8, at + (__u64)bp_offset))
-                return unwind_stop(state, UNWIND_END_UNREADABLE);
-            UNWIND_FORGET();
-            state->bp = words[0];
-            state->is_bp_lost = 0;
-        }
     }
     state->sp = cfa;
     state->is_exact = 0;

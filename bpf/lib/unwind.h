@@ -215,22 +215,19 @@ static __always_inline void unwind_count_time(duration_ns time_ns) {
         *count += 1;
 }
 
-/* Whether this CPU may copy a stack now. */
-static __always_inline int unwind_may_copy(void) {
+/* What this CPU has copied in this second; NULL where that is enough. */
+static __always_inline struct unwind_copies *unwind_may_copy(void) {
     __u32 first = 0;
     struct unwind_copies *copies = bpf_map_lookup_elem(&unwind_budget, &first);
     ktime_ns now_ns = bpf_ktime_get_ns();
 
     if (!copies)
-        return 0;
+        return NULL;
     if (now_ns - copies->second_ns >= UNWIND_SECOND_NS) {
         copies->second_ns = now_ns;
         copies->bytes = 0;
     }
-    if (copies->bytes >= unwind_copy_bytes_per_second)
-        return 0;
-    copies->bytes += UNWIND_STACK_COPY_BYTES;
-    return 1;
+    return copies->bytes < unwind_copy_bytes_per_second ? copies : NULL;
 }
 
 /* A stack ends where memory that cannot be read begins, at the end of a page. So page by page, of which the first is a
@@ -261,11 +258,13 @@ static __always_inline __u32 unwind_copy_stack(code_addr sp, __u8 *to) {
  * where the walk ended otherwise or the CPU has copied enough. */
 static __always_inline __u32 unwind_write_raw(const struct unwind_state *state, __u8 *to) {
     struct unwind_resume *resume = (struct unwind_resume *)to;
+    struct unwind_copies *copies;
     __u32 end = state->end;
 
     if (end != UNWIND_END_NO_PROCESS && end != UNWIND_END_NO_MAPPING && end != UNWIND_END_NO_TABLE)
         return 0;
-    if (!unwind_may_copy())
+    copies = unwind_may_copy();
+    if (!copies)
         return 0;
     resume->ip = state->ip;
     resume->sp = state->sp;
@@ -277,6 +276,7 @@ static __always_inline __u32 unwind_write_raw(const struct unwind_state *state, 
         __builtin_memset(resume->registers, 0, sizeof(resume->registers));
     resume->stack_bytes = unwind_copy_stack(state->sp, to + sizeof(*resume));
     UNWIND_FORGET();
+    copies->bytes += resume->stack_bytes;
     return sizeof(*resume) + resume->stack_bytes;
 }
 

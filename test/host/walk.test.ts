@@ -5,14 +5,10 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { walkSources } from '../../native/test/walk/walk-live.ts';
 import { projectDir } from '../../scripts/lib/bpf.ts';
 
-const table = ['walk', 'table-writer', 'unwind-table', 'byte-window', 'cfi-expression', 'cfi-program', 'cfi-section'];
-const sources = [
-  'test/host/walk-test.cc',
-  ...[...table, 'compressed-section', 'eh-frame-header', 'go-rows'].map(name => `native/src/unwind/${name}.cc`),
-  ...['byte-source', 'elf-file', 'go-module'].map(name => `native/src/symbols/${name}.cc`),
-];
+const sources = ['test/host/walk-test.cc', 'test/host/walk-search-test.cc', ...walkSources];
 const flags = ['-std=c++20', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-D_GNU_SOURCE'];
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 

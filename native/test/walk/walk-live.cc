@@ -2,11 +2,13 @@
 // maps right here, and prints the stacks of that process. What the unwinder of the agent does over time for all
 // processes is done once for one, so that the walk is tested and measured by itself.
 //
-//   walk-live OBJECT PID HZ SECONDS     OBJECT: cpu.bpf.o
+//   walk-live OBJECT PID HZ SECONDS [untold]     OBJECT: cpu.bpf.o
 //
-// Prints "map START END BIAS PATH" for each mapping, "sample END DEPTH RAW_BYTES ADDRESS..." for each sample (numbers
-// in hex, the end by its number), "times COUNT..." for the walks by duration, and "cost RUNS NANOSECONDS" of the
-// program.
+// Prints "map START END BIAS PATH" for each mapping, "sample END RAW_BYTES ADDRESS..." for each sample (numbers in hex,
+// the end by its number), "times COUNT..." for the walks by duration, and "cost RUNS NANOSECONDS" of the program. Where
+// the programs are left untold of the process, its stacks come as copies: they are walked here, and "resumed END
+// ADDRESS..." is what became of each.
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -31,6 +33,9 @@ using namespace hotspan;
 namespace {
 
 constexpr uint32_t timeSteps = 4000;
+
+pid_nr watchedPid = 0;
+unwind::TableImage image;
 
 [[noreturn]] void fail(const char *what) {
     fprintf(stderr, "walk-live: %s: %s\n", what, strerror(errno));
@@ -66,7 +71,7 @@ void readCode(Code &code, int pid, const symbols::Mapping &mapping, const std::s
 }
 
 /** The process's mappings and tables, as they are now. */
-void fillImage(unwind::TableImage &image, int pid) {
+void fillImage(int pid) {
     static std::map<std::string, Code> codes;
     std::optional<symbols::Mappings> all = symbols::readMappings(pid, 10'000);
     if (!all) {
@@ -137,21 +142,43 @@ void setConstant(bpf_object *object, const char *name) {
     fail(name);
 }
 
-pid_nr watchedPid = 0;
+void printAddresses(const std::vector<uint64_t> &addresses) {
+    for (uint64_t address : addresses) {
+        printf(" %" PRIx64, address);
+    }
+    printf("\n");
+}
+
+/** Walks on from where the programs could not. */
+void resume(const uint8_t *raw, size_t rawBytes) {
+    unwind_resume from;
+    memcpy(&from, raw, sizeof from);
+    if (rawBytes != sizeof from + from.stack_bytes) {
+        fprintf(stderr, "walk-live: a copy of %u bytes in %zu\n", from.stack_bytes, rawBytes);
+        exit(1);
+    }
+    unwind::CopiedMemory memory(from.sp, {raw + sizeof from, from.stack_bytes});
+    uint64_t registers[16];
+    std::copy(std::begin(from.registers), std::end(from.registers), registers);
+    unwind::WalkInput input{from.ip, from.sp, from.bp, registers, from.is_leaf != 0};
+    unwind::WalkResult result = unwind::walkUser(input, memory, image.tables());
+    printf("resumed %u", result.end);
+    printAddresses(result.addresses);
+}
 
 void printSample(void *, int, void *data, uint32_t) {
     auto *event = static_cast<const cpu_event *>(data);
     if (event->header.pid != watchedPid) {
         return;
     }
-    printf("sample %u %u %u", event->user_end, event->user_depth, event->user_raw_bytes);
-    const __u8 *user = event->tail + event->kernel_depth * sizeof(code_addr);
-    for (uint32_t i = 0; i < event->user_depth; i++) {
-        uint64_t address;
-        memcpy(&address, user + i * sizeof address, sizeof address);
-        printf(" %" PRIx64, address);
+    const uint8_t *user = event->tail + event->kernel_depth * sizeof(code_addr);
+    std::vector<uint64_t> addresses(event->user_depth);
+    memcpy(addresses.data(), user, addresses.size() * sizeof(uint64_t));
+    printf("sample %u %u", event->user_end, event->user_raw_bytes);
+    printAddresses(addresses);
+    if (event->user_raw_bytes != 0) {
+        resume(user + addresses.size() * sizeof(uint64_t), event->user_raw_bytes);
     }
-    printf("\n");
 }
 
 void countLost(void *, int, __u64 count) {
@@ -209,14 +236,14 @@ std::vector<bpf_link *> sample(bpf_program *program, int hz) {
 } // namespace
 
 int main(int count, char **arguments) {
-    if (count != 5) {
-        fprintf(stderr, "usage: walk-live OBJECT PID HZ SECONDS\n");
+    if (count < 5 || count > 6) {
+        fprintf(stderr, "usage: walk-live OBJECT PID HZ SECONDS [untold]\n");
         return 2;
     }
     int pid = atoi(arguments[2]), hz = atoi(arguments[3]);
     double seconds = atof(arguments[4]);
-    unwind::TableImage image;
-    fillImage(image, pid);
+    bool isUntold = count == 6 && strcmp(arguments[5], "untold") == 0;
+    fillImage(pid);
     bpf_object *object = bpf_object__open(arguments[1]);
     if (object == nullptr) {
         fail(arguments[1]);
@@ -228,7 +255,9 @@ int main(int count, char **arguments) {
     if (bpf_object__load(object)) {
         fail("load");
     }
-    publish(object, static_cast<uint32_t>(pid), image.tables());
+    if (!isUntold) {
+        publish(object, static_cast<uint32_t>(pid), image.tables());
+    }
     perf_buffer *buffer = perf_buffer__new(bpf_object__find_map_fd_by_name(object, "cpu_events"), 256, printSample,
                                            countLost, nullptr, nullptr);
     bpf_program *program = bpf_object__find_program_by_name(object, "cpu_sample");
