@@ -104,11 +104,14 @@ export async function stopAtRandom(
       for (const stream of [gdb.stdout, gdb.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (words += text));
     });
     let stopCount = 0;
+    const timer = setTimeout(() => socket.destroy(new Error(`no stop within ${STOP_TIMEOUT_MS} ms`)), STOP_TIMEOUT_MS);
     for await (const line of createInterface({ input: socket })) {
+      timer.refresh();
       const core = await onStop(parseStop(line));
       stopCount += 1;
       socket.write(stopCount >= options.stops ? 'end\n' : core === undefined ? 'go\n' : `core ${core}\n`);
     }
+    clearTimeout(timer);
     if (stopCount < options.stops) throw new Error(`gdb left after ${stopCount} stops`);
   } catch (cause) {
     throw new Error(`${cause instanceof Error ? cause.message : cause}\n${words.slice(-2000)}`, { cause });

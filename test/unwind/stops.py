@@ -142,7 +142,9 @@ def step_some():
     before = bytes(gdb.selected_inferior().read_memory(ip - 2, 2))
     # After a system call instruction the thread may be about to wait for long; vfork (58) is over once it is stopped.
     if before != b"\x0f\x05" or unsigned(gdb.parse_and_eval("$orig_rax")) == 58:
-        count = chance.randint(1, 60) if chance.random() < 0.8 else chance.randint(60, 1500)
+        # Many steps take seconds where other threads run on and signal each other, as Go's do.
+        is_alone = len(gdb.selected_inferior().threads()) == 1
+        count = chance.randint(60, 1500) if is_alone and chance.random() < 0.2 else chance.randint(1, 30)
         gdb.execute("stepi %d" % count, to_string=True)
 
 
