@@ -10,6 +10,7 @@
  * GET  /api/v1/probes/complete?target=kernel:vfs_*                 -> TargetCompletion[]
  * GET  /api/v1/series?name&from&to&filter&groupBy&points           -> SeriesResult
  * GET  /api/v1/profile?type&from&to&filter&minShare&format         -> ProfileResult (json) | pprof | folded | speedscope
+ * GET  /api/v1/threads?from&to&filter&points&limit                -> ThreadsResult
  * GET  /api/v1/spans?from&to&filter&order&desc&limit&cursor        -> SpansResult
  * GET  /api/v1/spans/heatmap?from&to&filter&columns&rows           -> HeatmapResult
  * GET  /api/v1/traces/ID                                           -> TraceResult
@@ -38,6 +39,8 @@ export type {
   SpanDetail,
   SpanSummary,
   SpansResult,
+  ThreadsResult,
+  ThreadTimeline,
   TraceResult,
 } from '../store/rows.ts';
 

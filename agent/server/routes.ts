@@ -198,6 +198,19 @@ export const routes: readonly Route[] = [
   }),
   route({
     method: 'GET',
+    path: '/threads',
+    summary: 'What each thread did over time: on CPU, runnable, blocked by cause',
+    parameters: {
+      ...range,
+      filter,
+      points: { kind: 'integer', min: 1, max: 1000, default: 300, help: 'wanted number of steps of time' },
+      limit: { kind: 'integer', min: 1, max: 1000, default: 100, help: 'threads at most, the most active ones' },
+    },
+    result: 'ThreadsResult',
+    handle: (backend, { parameters: { from, to, ...rest } }) => query(backend, 'threads', { ...rest, fromMs: from, toMs: to }),
+  }),
+  route({
+    method: 'GET',
     path: '/spans',
     summary: 'Spans of a range, page by page',
     parameters: {

@@ -3,7 +3,8 @@
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesInfo } from './entity-filter.ts';
 import { FrameReader } from './frame-reader.ts';
-import { type ProfileReader, unitOf } from './profile-query.ts';
+import type { ProfileReader } from './profile-query.ts';
+import { isMarkedOnCpu, onCpuFrame, partsOf, unitOf } from './profile-type.ts';
 import type { FrameRow, ProfileQuery, TimeRange } from './rows.ts';
 import { mergeSamples, type SampleEntry } from './sample-blob.ts';
 import type { SeriesIndex } from './series-index.ts';
@@ -54,49 +55,68 @@ export class FullProfileReader {
     const test = compileSeriesFilter(query.filter);
     this.profiles.stacks.load();
     const plan = planTimes(query, readMarks(this.database));
-    const bySeries = new Map<number, Map<number, SampleEntry>>();
-    this.profiles.eachRow(query.type, plan, test, ({ series, samples, value, data }) => {
-      let sums = bySeries.get(series);
-      if (sums === undefined) {
-        sums = new Map();
-        bySeries.set(series, sums);
-      }
-      mergeSamples(data, samples, value, sums);
+    const sums = partsOf(query.type).map(part => {
+      const bySeries = new Map<number, Map<number, SampleEntry>>();
+      this.profiles.eachRow(part, plan, test, ({ series, samples, value, data }) => {
+        let own = bySeries.get(series);
+        if (own === undefined) {
+          own = new Map();
+          bySeries.set(series, own);
+        }
+        mergeSamples(data, samples, value, own);
+      });
+      return { bySeries, isOnCpu: isMarkedOnCpu(query.type, part) };
     });
     const { type } = query;
     const { fromMs, toMs } = plan;
-    return { fromMs, toMs, type, unit: unitOf(type), lost: this.profiles.lost(type, plan), ...this.collect(bySeries) };
+    return { fromMs, toMs, type, unit: unitOf(type), lost: this.profiles.lost(type, plan), ...this.collect(sums) };
   }
 
   private collect(
-    bySeries: ReadonlyMap<number, ReadonlyMap<number, SampleEntry>>,
+    parts: readonly PartSums[],
   ): Pick<FullProfile, 'total' | 'samples' | 'period' | 'frames' | 'threads' | 'stacks' | 'entries'> {
-    const threads: SeriesInfo[] = [];
+    const threads = new Numbering();
+    // Twice the stack's index, and one more where the mark of CPU time stands on it.
     const stacks = new Numbering();
     const frames = new Numbering();
     const entries: FullProfileEntry[] = [];
     let total = 0;
     let samples = 0;
-    for (const [series, sums] of bySeries) {
-      const thread = threads.push(this.series.get(series)) - 1;
-      for (const [stackId, { count, value }] of sums) {
-        entries.push({ thread, stack: stacks.of(this.profiles.stacks.indexOf(stackId)), count, value });
-        total += value;
-        samples += count;
+    for (const { bySeries, isOnCpu } of parts) {
+      for (const [series, sums] of bySeries) {
+        const thread = threads.of(series);
+        for (const [stackId, { count, value }] of sums) {
+          const stack = stacks.of(this.profiles.stacks.indexOf(stackId) * 2 + (isOnCpu ? 1 : 0));
+          entries.push({ thread, stack, count, value });
+          total += value;
+          samples += count;
+        }
       }
     }
     const period = samples === 0 ? 0 : total / samples;
     const isEven = entries.every(entry => entry.value === entry.count * period);
+    const framesOf = (stack: number) => {
+      const own = this.profiles.stacks.framesOf(Math.floor(stack / 2));
+      return (stack % 2 === 1 ? [onCpuMark, ...own] : own).map(frame => frames.of(frame));
+    };
     return {
       total,
       samples,
       period: isEven ? period : 0,
-      threads,
+      threads: threads.keys.map(id => this.series.get(id)),
       entries,
-      stacks: stacks.keys.map(index => this.profiles.stacks.framesOf(index).map(frame => frames.of(frame))),
-      frames: frames.keys.map(id => this.frames.frame(id)),
+      stacks: stacks.keys.map(framesOf),
+      frames: frames.keys.map(id => (id === onCpuMark ? onCpuFrame : this.frames.frame(id))),
     };
   }
+}
+
+/** Stands for the mark among ids of frames: it has no row of its own. */
+const onCpuMark = -1;
+
+interface PartSums {
+  readonly bySeries: ReadonlyMap<number, ReadonlyMap<number, SampleEntry>>;
+  readonly isOnCpu: boolean;
 }
 
 /** Numbers keys from 0 in the order in which they are first asked for. */

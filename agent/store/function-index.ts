@@ -2,6 +2,7 @@
 
 import type Database from 'better-sqlite3';
 import { decodeLines, frameKinds } from './frame-table.ts';
+import { onCpuFrame } from './profile-type.ts';
 import type { FrameKind } from './rows.ts';
 
 /** A function is a name in a module; frames of it at other addresses are the same function. */
@@ -24,17 +25,19 @@ interface FrameRecord {
   lines: Buffer;
 }
 
-/** Stands for frames that are not in the store, and for samples without a stack. */
-const unknownFunctions: readonly FunctionInfo[] = [
+/** Stand for frames that are not in the store, for samples without a stack, and for time on the CPU. */
+const ownFunctions: readonly FunctionInfo[] = [
   { name: '[unknown]', module: '', kind: 'unresolved', file: '', line: 0, isGuess: false },
   { name: '[no stack]', module: '', kind: 'unresolved', file: '', line: 0, isGuess: false },
+  { name: onCpuFrame.lines[0]?.name ?? '', module: '', kind: onCpuFrame.kind, file: '', line: 0, isGuess: false },
 ];
 export const unknownFunction = 0;
 export const noStackFunction = 1;
+export const onCpuFunction = 2;
 
 export class FunctionIndex {
-  readonly functions: FunctionInfo[] = [...unknownFunctions];
-  private readonly ids = new Map<string, number>();
+  readonly functions: FunctionInfo[] = [...ownFunctions];
+  private readonly ids = new Map(ownFunctions.map((info, id) => [keyOf(info), id]));
   /** Per frame id, the functions outermost first. */
   private readonly byFrame: (readonly number[] | undefined)[] = [];
   private readonly texts = new Map<number, { name: string; file: string }>();
@@ -101,7 +104,7 @@ export class FunctionIndex {
   }
 
   private add(info: FunctionInfo): number {
-    const key = `${info.name}\0${info.module}`;
+    const key = keyOf(info);
     let id = this.ids.get(key);
     if (id === undefined) {
       id = this.functions.length;
@@ -110,6 +113,10 @@ export class FunctionIndex {
     }
     return id;
   }
+}
+
+function keyOf({ name, module }: FunctionInfo): string {
+  return `${name}\0${module}`;
 }
 
 /** "libc.so.6+0x1234": a frame without a name still says where it is. */

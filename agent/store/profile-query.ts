@@ -2,6 +2,7 @@
 
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesTest } from './entity-filter.ts';
+import { isMarkedOnCpu, partsOf, sourcesOf, unitOf } from './profile-type.ts';
 import type { ProfileQuery, ProfileResult } from './rows.ts';
 import { addSamples, type SampleSums } from './sample-blob.ts';
 import type { SeriesIndex } from './series-index.ts';
@@ -18,11 +19,6 @@ export interface SampleRowRead {
 
 /** A ProfileResult whose columns are still typed arrays: what JSON is written from. */
 export type ProfileColumns = Omit<ProfileResult, 'parent' | 'fn' | 'self' | 'functions'> & TreeColumns;
-
-/** Nanoseconds for types measured in time; other types name their own unit here when they come. */
-export function unitOf(_type: string): string {
-  return 'nanoseconds';
-}
 
 export class ProfileReader {
   private readonly database: Database.Database;
@@ -53,14 +49,21 @@ export class ProfileReader {
     const test = compileSeriesFilter(query.filter);
     this.stacks.load();
     const plan = planTimes(query, readMarks(this.database));
+    // Time on the CPU is summed apart in a composed profile: it gets a mark on top, which the other parts have of their own.
     const sums = this.newSums();
+    let onCpu: SampleSums | undefined;
     let samples = 0;
-    this.eachRow(query.type, plan, query.filter.trim() === '' ? undefined : test, row => {
-      addSamples(row.data, row.samples, row.value, sums);
-      samples += row.samples;
-    });
+    for (const part of partsOf(query.type)) {
+      const isOnCpu = isMarkedOnCpu(query.type, part);
+      if (isOnCpu) onCpu = this.newSums();
+      const into = isOnCpu && onCpu !== undefined ? onCpu : sums;
+      this.eachRow(part, plan, query.filter.trim() === '' ? undefined : test, row => {
+        addSamples(row.data, row.samples, row.value, into);
+        samples += row.samples;
+      });
+    }
     const { fromMs, toMs } = plan;
-    const tree = this.mergeTree(sums, query.minShare);
+    const tree = this.mergeTree(sums, onCpu, query.minShare);
     const unit = unitOf(query.type);
     const incomplete = incompleteStacks(tree, samples);
     return { fromMs, toMs, type: query.type, unit, samples, incomplete, lost: this.lost(query.type, plan), ...tree };
@@ -72,7 +75,8 @@ export class ProfileReader {
   }
 
   lost(type: string, { fromMs, toMs }: TimePlan): number {
-    return this.selectLost.get(Math.floor(fromMs / 60_000), Math.ceil(toMs / 60_000), type) as number;
+    const lost = (source: string) => this.selectLost.get(Math.floor(fromMs / 60_000), Math.ceil(toMs / 60_000), source) as number;
+    return sourcesOf(type).reduce((sum, source) => sum + lost(source), 0);
   }
 
   /** Calls `use` for every stored row of a type in a range that passes the filter. */
@@ -88,8 +92,12 @@ export class ProfileReader {
     }
   }
 
-  private mergeTree(sums: SampleSums, minShare: number): TreeColumns & { total: number } {
+  private mergeTree(sums: SampleSums, onCpu: SampleSums | undefined, minShare: number): TreeColumns & { total: number } {
     const { merged, mergedNodes, size } = this.stacks;
+    // The marks are nodes of the trie too, so they are made before anything is sized by it.
+    onCpu?.values.forEach((value, index) => {
+      if (value !== 0) this.stacks.onCpuNode(index);
+    });
     const self = new Float64Array(merged.nodes);
     for (let index = 0; index < size; index += 1) {
       const value = sums.values[index] as number;
@@ -97,6 +105,11 @@ export class ProfileReader {
       const node = mergedNodes[index] as number;
       self[node] = (self[node] as number) + value;
     }
+    onCpu?.values.forEach((value, index) => {
+      if (value === 0) return;
+      const node = this.stacks.onCpuNode(index);
+      self[node] = (self[node] as number) + value;
+    });
     const totals = self.slice();
     for (let node = merged.nodes - 1; node > 0; node -= 1) {
       const total = totals[node] as number;

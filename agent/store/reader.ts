@@ -20,6 +20,8 @@ import type {
   SpansQuery,
   SpansResult,
   StoreReader,
+  ThreadsQuery,
+  ThreadsResult,
   TimeRange,
   TraceResult,
 } from './rows.ts';
@@ -29,6 +31,7 @@ import { SpanReader } from './span-query.ts';
 import { SpanScan } from './span-scan.ts';
 import { StackTrie } from './stack-trie.ts';
 import { asStoreError, QueryError } from './store-error.ts';
+import { ThreadReader } from './thread-query.ts';
 
 /** Opens an existing store for queries. Throws a StoreError. */
 export function openStoreReader(path: string): SqliteStoreReader {
@@ -43,6 +46,7 @@ export class SqliteStoreReader implements StoreReader {
   private readonly profiles: ProfileReader;
   private readonly fullProfiles: FullProfileReader;
   private readonly seriesReader: SeriesReader;
+  private readonly threadReader: ThreadReader;
   private readonly spanReader: SpanReader;
   private readonly entities: EntityReader;
   private readonly ledgerReader: LedgerReader;
@@ -56,7 +60,8 @@ export class SqliteStoreReader implements StoreReader {
     const scan = new SpanScan(this.database, this.seriesIndex);
     this.profiles = new ProfileReader(this.database, this.seriesIndex, stacks);
     this.fullProfiles = new FullProfileReader(this.database, this.profiles, this.seriesIndex);
-    this.seriesReader = new SeriesReader(this.database, this.seriesIndex, scan);
+    this.seriesReader = new SeriesReader(this.database, { series: this.seriesIndex, scan, stacks });
+    this.threadReader = new ThreadReader(this.database, this.seriesIndex, stacks);
     this.spanReader = new SpanReader(this.database, { scan, series: this.seriesIndex, stacks });
     this.entities = new EntityReader(this.database, this.seriesIndex, scan);
     this.ledgerReader = new LedgerReader(this.database);
@@ -98,6 +103,10 @@ export class SqliteStoreReader implements StoreReader {
 
   series(query: SeriesQuery): SeriesResult {
     return this.ask(() => this.seriesReader.query(checkRange(query)));
+  }
+
+  threads(query: ThreadsQuery): ThreadsResult {
+    return this.ask(() => this.threadReader.query(checkRange(query)));
   }
 
   spans(query: SpansQuery): SpansResult {

@@ -179,10 +179,10 @@ export interface ProfileResult extends TimeRange {
 }
 
 export interface SeriesQuery extends TimeRange {
-  /** Profile type ('cpu', shown in cores), a metric's name, or 'spans' and 'span.errors' (per second). */
+  /** Profile type ('cpu', shown in cores; 'wall' and what `sched` gives, in threads), a metric's name, or 'spans' and 'span.errors' (per second). */
   name: string;
   filter: FilterText;
-  /** '' for one line, or a key of the filter to group by. At most 20 groups, the rest as "(other)". */
+  /** '' for one line, or a key of the filter to group by; of a profile type also 'kind', that of its stacks' leaves. At most 20 groups, the rest as "(other)". */
   groupBy: string;
   /** Wanted number of points; the step is rounded up to 1, 5, 10, 30, 60, 300, 3600 s. */
   points: number;
@@ -194,6 +194,36 @@ export interface SeriesResult extends TimeRange {
   stepMs: number;
   /** One value per step from fromMs rounded down to the step; null where nothing was measured. Unit per second for sums. */
   groups: { label: string; values: (number | null)[] }[];
+}
+
+export interface ThreadsQuery extends TimeRange {
+  filter: FilterText;
+  /** Wanted number of steps; a step is rounded up to 1, 5, 10, 30, 60, 300, 3600 s or a day. */
+  points: number;
+  /** Threads at most. */
+  limit: number;
+}
+
+/** What threads did over time, from the profile type `threads`. */
+export interface ThreadsResult extends TimeRange {
+  stepMs: number;
+  steps: number;
+  /** The most active ones first. */
+  threads: ThreadTimeline[];
+  /** Threads that are left out, less active than those. */
+  more: number;
+}
+
+export interface ThreadTimeline {
+  service: string;
+  process: string;
+  pid: number;
+  tid: number;
+  thread: string;
+  /** Nanoseconds on the CPU, waiting for one, for a disk or for a page. */
+  activeNs: number;
+  /** Kinds of time that it spent any on, most first: nanoseconds in all, and per step from fromMs on. */
+  kinds: { kind: FrameKind; totalNs: number; values: number[] }[];
 }
 
 export interface SpanSummary {
@@ -305,6 +335,7 @@ export interface LedgerResult {
 export interface StoreReader {
   profile(query: ProfileQuery): ProfileResult;
   series(query: SeriesQuery): SeriesResult;
+  threads(query: ThreadsQuery): ThreadsResult;
   spans(query: SpansQuery): SpansResult;
   heatmap(query: TimeRange & { filter: FilterText; columns: number; rows: number }): HeatmapResult;
   trace(traceId: string): TraceResult | undefined;

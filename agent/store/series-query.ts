@@ -3,11 +3,14 @@
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesInfo, seriesKeys } from './entity-filter.ts';
 import { parseFilter, textTest } from './filter.ts';
+import { partsOf, rateUnitOf } from './profile-type.ts';
 import type { SeriesQuery, SeriesResult } from './rows.ts';
 import type { SeriesIndex } from './series-index.ts';
 import { compileSpanFilter } from './span-filter.ts';
 import type { SpanScan } from './span-scan.ts';
+import type { StackTrie } from './stack-trie.ts';
 import { QueryError } from './store-error.ts';
+import { TimeKindReader } from './time-kinds.ts';
 import { planTimes, readMarks, type TimePlan } from './time-plan.ts';
 
 const stepsSeconds = [1, 5, 10, 30, 60, 300, 3600];
@@ -105,12 +108,14 @@ export class SeriesReader {
   private readonly database: Database.Database;
   private readonly series: SeriesIndex;
   private readonly scan: SpanScan;
+  private readonly times: TimeKindReader;
   private readonly statements: ReturnType<typeof prepareAll>;
 
-  constructor(database: Database.Database, series: SeriesIndex, scan: SpanScan) {
+  constructor(database: Database.Database, parts: { series: SeriesIndex; scan: SpanScan; stacks: StackTrie }) {
     this.database = database;
-    this.series = series;
-    this.scan = scan;
+    this.series = parts.series;
+    this.scan = parts.scan;
+    this.times = new TimeKindReader(database, parts.stacks);
     this.statements = prepareAll(database);
   }
 
@@ -133,20 +138,32 @@ export class SeriesReader {
 
   private samples(query: SeriesQuery, sums: StepSums, plan: TimePlan): Pick<SeriesResult, 'unit' | 'groups'> {
     const isWanted = this.series.tester(compileSeriesFilter(query.filter));
-    const labels = this.labeller(query.groupBy, query.name);
-    const type = this.statements.type.get(query.name) as number | undefined;
+    const isByKind = query.groupBy === 'kind';
+    const labels = this.labeller(isByKind ? '' : query.groupBy, query.name);
     const isAlive = this.markMeasured(sums, plan);
+    const mark = (atMs: number, lengthMs: number) => (isAlive ? sums.markRan(atMs, lengthMs) : sums.mark(atMs, lengthMs));
     if (query.groupBy === '') sums.add(query.name, 0, { atMs: sums.fromMs, lengthMs: 1 });
-    for (const { isMinute, from, to } of type === undefined ? [] : plan.pieces) {
-      const unitMs = isMinute ? 60_000 : 1000;
-      const select = isMinute ? this.statements.minuteSums : this.statements.secondSums;
-      for (const row of select.iterate(type, from, to) as IterableIterator<{ time: number; series: number; value: number }>) {
-        if (isAlive) sums.markRan(row.time * unitMs, unitMs);
-        else sums.mark(row.time * unitMs, unitMs);
-        if (isWanted(row.series)) sums.add(labels(row.series), row.value, { atMs: row.time * unitMs, lengthMs: unitMs });
+    for (const part of partsOf(query.name)) {
+      if (isByKind) {
+        this.times.each(part, plan, isWanted, ({ atMs, lengthMs }, kinds) => {
+          mark(atMs, lengthMs);
+          for (const [kind, value] of kinds) sums.add(kind, value, { atMs, lengthMs });
+        });
+        continue;
+      }
+      const type = this.statements.type.get(part) as number | undefined;
+      for (const { isMinute, from, to } of type === undefined ? [] : plan.pieces) {
+        const lengthMs = isMinute ? 60_000 : 1000;
+        const select = isMinute ? this.statements.minuteSums : this.statements.secondSums;
+        for (const row of select.iterate(type, from, to) as IterableIterator<{ time: number; series: number; value: number }>) {
+          const atMs = row.time * lengthMs;
+          mark(atMs, lengthMs);
+          if (isWanted(row.series)) sums.add(labels(row.series), row.value, { atMs, lengthMs });
+        }
       }
     }
-    return { unit: 'cores', groups: sums.result((sum, step) => sum / (sums.measuredMs(step, plan) * 1e6)) };
+    const unit = rateUnitOf(query.name);
+    return { unit, groups: sums.result((sum, step) => sum / (sums.measuredMs(step, plan) * 1e6)) };
   }
 
   private spans(query: SeriesQuery, sums: StepSums, plan: TimePlan): Pick<SeriesResult, 'unit' | 'groups'> {

@@ -4,8 +4,9 @@
  */
 
 import type Database from 'better-sqlite3';
-import { FunctionIndex, noStackFunction } from './function-index.ts';
+import { FunctionIndex, noStackFunction, onCpuFunction } from './function-index.ts';
 import { NodeHash } from './node-hash.ts';
+import type { FrameKind } from './rows.ts';
 import { decodeStackChunk } from './stack-chunk.ts';
 
 interface Chunk {
@@ -81,6 +82,17 @@ export class StackTrie {
   indexOf(stackId: number): number {
     const index = stackId - this.base;
     return index > 0 && index < this.size ? index : 0;
+  }
+
+  /** The node of `merged` for time on the CPU on top of a stack; made where there is none. */
+  onCpuNode(index: number): number {
+    return this.merged.child(this.mergedNodes[index] as number, onCpuFunction);
+  }
+
+  /** Kind of the stack's leaf: of a stack of `sched`, what the time went to. */
+  leafKind(index: number): FrameKind {
+    const functions = this.functionIndex.of(this.frames[index] as number);
+    return this.functionIndex.functions[functions.at(-1) ?? 0]?.kind ?? 'unresolved';
   }
 
   private addChunk({ first, nodes, data }: Chunk): void {

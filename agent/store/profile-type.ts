@@ -1,0 +1,46 @@
+/** What the store knows of profile types: which are composed of others, which source they come from, and their units. */
+
+import type { FrameRow } from './rows.ts';
+
+/** Wall-clock: samples of time on the CPU, waits and time in the run queue, in one tree. Nothing is stored under this name. */
+export const wallType = 'wall';
+
+const parts: Readonly<Record<string, readonly string[]>> = { [wallType]: ['cpu', 'offcpu', 'runq'] };
+
+/** Types that the source `sched` accounts; every other type is of the source of its name. */
+const schedTypes: ReadonlySet<string> = new Set(['offcpu', 'runq', 'wakeup', 'threads']);
+
+/** The frame that stands on samples of CPU time in a wall profile, as the marks of `sched` stand on its stacks. */
+export const onCpuFrame: FrameRow = {
+  kind: 'on-cpu',
+  module: '',
+  buildId: '',
+  address: 0n,
+  lines: [{ name: 'on CPU', file: '', line: 0 }],
+  isGuess: false,
+};
+
+/** The stored types that a type is made of: most of themselves. */
+export function partsOf(type: string): readonly string[] {
+  return parts[type] ?? [type];
+}
+
+/** Whether samples of a part get the mark of CPU time on top: within a composed type, those that have no mark of their own. */
+export function isMarkedOnCpu(type: string, part: string): boolean {
+  return type === wallType && part === 'cpu';
+}
+
+/** The sources whose losses a type suffers from. */
+export function sourcesOf(type: string): readonly string[] {
+  return [...new Set(partsOf(type).map(part => (schedTypes.has(part) ? 'sched' : part)))];
+}
+
+/** Nanoseconds for types measured in time; other types name their own unit here when they come. */
+export function unitOf(_type: string): string {
+  return 'nanoseconds';
+}
+
+/** Nanoseconds per nanosecond: of CPU time they are cores, of waits threads. */
+export function rateUnitOf(type: string): string {
+  return type === wallType || schedTypes.has(type) ? 'threads' : 'cores';
+}

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ProfileResult, TimeKind } from './rows.ts';
+import { frameRow, noonMs, openTestStore, processRow, sampleRow, type TestStore } from './test-kit.ts';
+
+const range = { fromMs: noonMs - 60_000, toMs: noonMs + 60_000 };
+
+function mark(name: string, kind: TimeKind) {
+  return frameRow(name, {
+    kind,
+    module: '',
+    buildId: '',
+    address: BigInt(name.length + name.charCodeAt(name.length - 1)),
+    lines: [{ name, file: '', line: 0 }],
+  });
+}
+
+/** Ten seconds of two threads, the first of which blocks on a lock below `work`, and is preempted and runs in it. */
+function writeThreads(store: TestStore): void {
+  const { writer } = store;
+  const process = writer.process(processRow());
+  const main = writer.frame(frameRow('main', { address: 1n }));
+  const work = writer.frame(frameRow('work', { address: 2n }));
+  const lock = writer.frame(mark('blocked: lock', 'lock'));
+  const idle = writer.frame(mark('blocked: idle', 'idle'));
+  const preempted = writer.frame(mark('runnable: preempted', 'runnable'));
+  const onCpu = writer.frame(mark('on CPU', 'on-cpu'));
+  const sample = (profileType: string, tid: number, timeMs: number, frames: number[], value: number, count = 1) =>
+    writer.sample(sampleRow({ processId: process, profileType, tid, timeMs, stackId: writer.stack(frames), value, count }));
+  for (let second = 0; second < 10; second += 1) {
+    const atMs = noonMs + second * 1000;
+    sample('cpu', 101, atMs, [main, work], 400_000_000, 40);
+    sample('offcpu', 101, atMs, [main, work, lock], 500_000_000 + second, 3);
+    sample('runq', 101, atMs, [main, work, preempted], 100_000_000, 7);
+    sample('threads', 101, atMs, [onCpu], 400_000_000);
+    sample('threads', 101, atMs, [lock], 500_000_000 + second);
+    sample('threads', 101, atMs, [preempted], 100_000_000 - second);
+    sample('offcpu', 102, atMs, [main, idle], 1_000_000_000);
+    sample('threads', 102, atMs, [idle], 1_000_000_000);
+  }
+  writer.flush();
+}
+
+/** Totals by "path of names/kind of the leaf". */
+function leaves({ parent, fn, self, functions }: ProfileResult): Record<string, number> {
+  const paths: string[] = [];
+  const found: Record<string, number> = {};
+  parent.forEach((above, node) => {
+    const f = fn[node] ?? -1;
+    paths[node] = `${above < 0 ? '' : `${paths[above]};`}${functions.name[f]}`;
+    if (self[node] !== 0) found[`${paths[node]}/${functions.kind[f]}`] = self[node] ?? 0;
+  });
+  return found;
+}
+
+/** Moves the clock on until the seconds have become minutes. */
+function rollUp(store: TestStore): void {
+  store.nowMs = noonMs + 1_000_000;
+  store.writer.retain();
+  store.writer.flush();
+  store.nowMs += 60_000;
+  store.writer.retain();
+  assert.equal(store.reader.extent().tables.sample_second, 0);
+}
+
+const wallLeaves = {
+  'main;blocked: idle/idle': 10_000_000_000,
+  'main;work;blocked: lock/lock': 5_000_000_045,
+  'main;work;on CPU/on-cpu': 4_000_000_000,
+  'main;work;runnable: preempted/runnable': 1_000_000_000,
+};
+
+for (const isRolledUp of [false, true]) {
+  test(`a wall profile is CPU time, waits and run queue in one tree, from ${isRolledUp ? 'minutes' : 'seconds'}`, context => {
+    const store = openTestStore(context);
+    writeThreads(store);
+    if (isRolledUp) rollUp(store);
+    const wall = store.reader.profile({ ...range, type: 'wall', filter: '', minShare: 0 });
+    assert.deepEqual(leaves(wall), wallLeaves);
+    assert.equal(wall.total, 20_000_000_045);
+    assert.equal(wall.samples, 10 * (40 + 3 + 7 + 1));
+    assert.equal(wall.unit, 'nanoseconds');
+    // Asked again, the marks made for the first answer are found and not made twice.
+    assert.deepEqual(store.reader.profile({ ...range, type: 'wall', filter: '', minShare: 0 }), wall);
+    const cpu = store.reader.profile({ ...range, type: 'cpu', filter: '', minShare: 0 });
+    assert.deepEqual(leaves(cpu), { 'main;work/native': 4_000_000_000 });
+    const other = store.reader.profile({ ...range, type: 'wall', filter: 'tid=102', minShare: 0 });
+    assert.equal(other.total, 10_000_000_000);
+  });
+
+  test(`each thread's time adds up step by step, from ${isRolledUp ? 'minutes' : 'seconds'}`, context => {
+    const store = openTestStore(context);
+    writeThreads(store);
+    if (isRolledUp) rollUp(store);
+    const { threads, stepMs, more, steps } = store.reader.threads({
+      ...range,
+      filter: '',
+      points: isRolledUp ? 2 : 120,
+      limit: 10,
+    });
+    assert.deepEqual([stepMs, steps, more], isRolledUp ? [60_000, 2, 0] : [1000, 120, 0]);
+    assert.deepEqual(
+      threads.map(({ tid, activeNs, kinds }) => [tid, activeNs, kinds.map(({ kind, totalNs }) => [kind, totalNs])]),
+      [
+        [
+          101,
+          4_999_999_955,
+          [
+            ['lock', 5_000_000_045],
+            ['on-cpu', 4_000_000_000],
+            ['runnable', 999_999_955],
+          ],
+        ],
+        [102, 0, [['idle', 10_000_000_000]]],
+      ],
+    );
+    const second = threads[0]?.kinds.reduce((sum, { values }) => sum + (values[isRolledUp ? 1 : 63] ?? 0), 0);
+    assert.equal(second, isRolledUp ? 10_000_000_000 : 1_000_000_000);
+    assert.deepEqual(store.reader.threads({ ...range, filter: '', points: 120, limit: 1 }).more, 1);
+  });
+}
+
+test('threads over time: in threads, and by kind of time', context => {
+  const store = openTestStore(context);
+  writeThreads(store);
+  const query = { fromMs: noonMs, toMs: noonMs + 10_000, filter: '', points: 10 };
+  const wall = store.reader.series({ ...query, name: 'wall', groupBy: '' });
+  assert.equal(wall.unit, 'threads');
+  assert.deepEqual(wall.groups[0]?.values.slice(0, 2), [2, 2.000000001]);
+  const kinds = store.reader.series({ ...query, name: 'threads', groupBy: 'kind' });
+  assert.deepEqual(
+    kinds.groups.map(({ label, values }) => [label, values[0]]),
+    [
+      ['idle', 1],
+      ['lock', 0.5],
+      ['on-cpu', 0.4],
+      ['runnable', 0.1],
+    ],
+  );
+  assert.equal(store.reader.series({ ...query, name: 'cpu', groupBy: '' }).unit, 'cores');
+});
+
+test('a wall profile as a file has the mark of CPU time on its stacks', context => {
+  const store = openTestStore(context);
+  writeThreads(store);
+  const full = store.reader.fullProfile({ ...range, type: 'wall', filter: '', minShare: 0 });
+  assert.equal(full.total, 20_000_000_045);
+  assert.equal(full.threads.length, 2);
+  const byLeaf: Record<string, number> = {};
+  for (const { stack, value } of full.entries) {
+    const leaf = full.frames[full.stacks[stack]?.[0] ?? -1]?.lines[0]?.name ?? '';
+    byLeaf[leaf] = (byLeaf[leaf] ?? 0) + value;
+  }
+  assert.deepEqual(byLeaf, {
+    'on CPU': 4_000_000_000,
+    'blocked: lock': 5_000_000_045,
+    'blocked: idle': 10_000_000_000,
+    'runnable: preempted': 1_000_000_000,
+  });
+});

@@ -1,0 +1,88 @@
+/** What threads did, moment by moment: time on the CPU, waiting for one, and blocked, by cause. */
+
+import type Database from 'better-sqlite3';
+import { compileSeriesFilter, type SeriesInfo } from './entity-filter.ts';
+import type { FrameKind, ThreadsQuery, ThreadsResult, ThreadTimeline } from './rows.ts';
+import type { SeriesIndex } from './series-index.ts';
+import type { StackTrie } from './stack-trie.ts';
+import { TimeKindReader } from './time-kinds.ts';
+import { planTimes, readMarks } from './time-plan.ts';
+
+const threadsType = 'threads';
+const stepsSeconds = [1, 5, 10, 30, 60, 300, 3600, 86_400];
+
+/** Kinds of time in which something happens to a thread. A lock is waited for by idle pools too, and a network by idle servers. */
+const activeKinds: ReadonlySet<FrameKind> = new Set(['on-cpu', 'runnable', 'disk', 'page-fault']);
+
+interface ThreadSums {
+  info: SeriesInfo;
+  activeNs: number;
+  readonly kinds: Map<FrameKind, Float64Array>;
+}
+
+export class ThreadReader {
+  private readonly database: Database.Database;
+  private readonly series: SeriesIndex;
+  private readonly times: TimeKindReader;
+
+  constructor(database: Database.Database, series: SeriesIndex, stacks: StackTrie) {
+    this.database = database;
+    this.series = series;
+    this.times = new TimeKindReader(database, stacks);
+  }
+
+  query({ fromMs, toMs, filter, points, limit }: ThreadsQuery): ThreadsResult {
+    const stepMs = (stepsSeconds.find(step => (toMs - fromMs) / (step * 1000) <= points) ?? 86_400) * 1000;
+    const beginMs = Math.floor(fromMs / stepMs) * stepMs;
+    const steps = Math.max(0, Math.ceil((toMs - beginMs) / stepMs));
+    const plan = planTimes({ fromMs: beginMs, toMs }, readMarks(this.database));
+    const threads = new Map<string, ThreadSums>();
+    const isWanted = this.series.tester(compileSeriesFilter(filter));
+    this.times.each(threadsType, plan, isWanted, ({ atMs, lengthMs, series }, kinds) => {
+      const thread = threadOf(threads, this.series.get(series));
+      const parts = Math.max(1, Math.round(lengthMs / stepMs));
+      const first = Math.floor((atMs - beginMs) / stepMs);
+      for (const [kind, value] of kinds) {
+        const sums = thread.kinds.get(kind) ?? new Float64Array(steps);
+        thread.kinds.set(kind, sums);
+        for (let step = Math.max(0, first); step < Math.min(steps, first + parts); step += 1) {
+          sums[step] = (sums[step] as number) + value / parts;
+          if (activeKinds.has(kind)) thread.activeNs += value / parts;
+        }
+      }
+    });
+    const sorted = [...threads.values()].sort(
+      (a, b) => b.activeNs - a.activeNs || a.info.pid - b.info.pid || a.info.tid - b.info.tid,
+    );
+    return {
+      fromMs: beginMs,
+      toMs,
+      stepMs,
+      steps,
+      threads: sorted.slice(0, limit).map(timelineOf),
+      more: Math.max(0, sorted.length - limit),
+    };
+  }
+}
+
+/** A thread that changes its name stays one line, under its latest name. */
+function threadOf(threads: Map<string, ThreadSums>, info: SeriesInfo): ThreadSums {
+  const key = `${info.processId} ${info.tid}`;
+  let thread = threads.get(key);
+  if (thread === undefined) {
+    thread = { info, activeNs: 0, kinds: new Map() };
+    threads.set(key, thread);
+  }
+  thread.info = info;
+  return thread;
+}
+
+function timelineOf({ info, activeNs, kinds }: ThreadSums): ThreadTimeline {
+  const { service, process, pid, tid, thread } = info;
+  const parts = [...kinds].map(([kind, values]) => ({
+    kind,
+    totalNs: values.reduce((sum, value) => sum + value, 0),
+    values: Array.from(values, Math.round),
+  }));
+  return { service, process, pid, tid, thread, activeNs, kinds: parts.sort((a, b) => b.totalNs - a.totalNs) };
+}
