@@ -114,8 +114,8 @@ void testPlt() {
     Process process;
     uint64_t plt = process.add(rule(UNWIND_CFA_PLT, 11)), root = process.add(UNWIND_CFA_END);
     process.word(process.at(4)) = root + 1;
-    CHECK(process.walk({plt + 16 + 6, process.at(4), 0}).end == UNWIND_END_ROOT);
-    CHECK(process.walk({plt + 16 + 11, process.at(3), 0}).end == UNWIND_END_ROOT);
+    CHECK(process.walk({plt + 16 + 10, process.at(4), 0}).addresses.back() == root + 1);
+    CHECK(process.walk({plt + 16 + 11, process.at(3), 0}).addresses.back() == root + 1);
 }
 
 void testRegister() {
