@@ -17,21 +17,29 @@ export interface Fuzzer {
 
 export const FUZZERS: readonly Fuzzer[] = [
   { name: 'fuzz-tables', folder: 'native/test/unwind', samples: 'native/test/unwind/samples', maxInputBytes: 8192 },
+  { name: 'fuzz-go', folder: 'native/test/symbols', samples: 'native/test/symbols/samples/go', maxInputBytes: 2048 },
+  { name: 'fuzz-jit-dump', folder: 'native/test/symbols', samples: 'native/test/symbols/samples/jit-dump', maxInputBytes: 8192 },
+  { name: 'fuzz-perf-map', folder: 'native/test/symbols', samples: 'native/test/symbols/samples/perf-map', maxInputBytes: 4096 },
 ];
 
 /** Input that takes longer than this, or more memory, is a finding. */
 const LIMITS = ['-timeout=10', '-rss_limit_mb=1024', '-malloc_limit_mb=256'];
 
-/** Where a fuzzer is built and its findings go. */
+/** Where a fuzzer's findings go. */
 export function workDir(fuzzer: Fuzzer): string {
   return join(projectDir, '.build/fuzz', fuzzer.name);
 }
 
+/** Fuzzers of one folder are built in one place. */
+function buildDir(fuzzer: Fuzzer): string {
+  return join(projectDir, '.build/fuzz', fuzzer.folder.replaceAll('/', '-'));
+}
+
 export function buildFuzzer(fuzzer: Fuzzer): void {
-  const out = join(workDir(fuzzer), 'build');
+  const out = buildDir(fuzzer);
   const configure = ['-S', join(projectDir, fuzzer.folder), '-B', out, '-DHOTSPAN_FUZZ=ON', '-DCMAKE_CXX_COMPILER=clang++'];
   execFileSync('cmake', configure, { stdio: 'ignore' });
-  execFileSync('cmake', ['--build', out, '--parallel', '2'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  execFileSync('cmake', ['--build', out, '--target', fuzzer.name, '--parallel', '2'], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
 export interface FuzzResult {
@@ -48,7 +56,7 @@ export interface FuzzResult {
  * finding is written beside the build.
  */
 export function runFuzzer(fuzzer: Fuzzer, amount: readonly string[], corpus: string): FuzzResult {
-  mkdirSync(corpus, { recursive: true });
+  for (const folder of [corpus, workDir(fuzzer)]) mkdirSync(folder, { recursive: true });
   const args = [
     ...amount,
     ...LIMITS,
@@ -59,7 +67,7 @@ export function runFuzzer(fuzzer: Fuzzer, amount: readonly string[], corpus: str
     corpus,
     join(projectDir, fuzzer.samples),
   ];
-  const program = join(workDir(fuzzer), 'build', fuzzer.name);
+  const program = join(buildDir(fuzzer), fuzzer.name);
   const run = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 28 });
   const log = run.stderr;
   return {

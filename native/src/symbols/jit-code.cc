@@ -96,17 +96,19 @@ UniqueFd JitCode::openDump() const {
     return file && isOwnFile(pid_, file->fd.get()) ? std::move(file->fd) : UniqueFd();
 }
 
-bool JitCode::updateLocked() {
+bool JitCode::updateLocked(bool isUrgent) {
     openLocked();
     uint64_t now = coarseNs();
-    if ((!fd_ && !dumpFd_) || now < nextUpdateNs_) {
+    bool isDue = now >= nextUpdateNs_ || (isUrgent && updateCostNs_ < nsPerMs);
+    if ((!fd_ && !dumpFd_) || !isDue) {
         return false;
     }
     uint64_t begin = monotonicNs();
     bool isChanged = fd_ && map_.update(fd_.get());
     isChanged = (dumpFd_ && dump_.update(ByteSource::ofFile(dumpFd_.get()))) || isChanged;
     // At most a twentieth of the time, should the process write without end.
-    nextUpdateNs_ = now + std::max(20 * nsPerMs, 20 * (monotonicNs() - begin));
+    updateCostNs_ = monotonicNs() - begin;
+    nextUpdateNs_ = now + std::max(20 * nsPerMs, 20 * updateCostNs_);
     bytes_.store(map_.bytes() + dump_.bytes(), std::memory_order_relaxed);
     size_t before = unnamed_.size();
     std::erase_if(unnamed_, [this](uint64_t address) { return hasNameLocked(address); });
@@ -115,13 +117,15 @@ bool JitCode::updateLocked() {
 
 bool JitCode::refresh() {
     std::lock_guard lock(mutex_);
-    return updateLocked();
+    return updateLocked(false);
 }
 
 JitCode::Name JitCode::find(uint64_t address) {
     std::lock_guard lock(mutex_);
     Name result;
-    result.isChanged = updateLocked();
+    // A name that is not there may have come just now; of a process that has ended it is asked for only once.
+    result.isChanged = updateLocked(false);
+    result.isChanged = (!hasNameLocked(address) && updateLocked(true)) || result.isChanged;
     result.hasNames = map_.size() > 0 || dump_.size() > 0;
     // A jitdump says more than a perf-map, where an engine writes both.
     if (std::optional<JitDump::Match> match = dump_.find(address)) {

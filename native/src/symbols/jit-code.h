@@ -58,7 +58,8 @@ class JitCode {
     void openLocked();
     UniqueFd openMap() const;
     UniqueFd openDump() const;
-    bool updateLocked();
+    /** Urgent: also before it is due, if it is cheap. */
+    bool updateLocked(bool isUrgent);
     bool hasNameLocked(uint64_t address) { return dump_.find(address).has_value() || map_.find(address).has_value(); }
 
     const int pid_;
@@ -72,6 +73,7 @@ class JitCode {
     bool isReleased_ = false;
     uint64_t openTriedNs_ = 0;
     uint64_t nextUpdateNs_ = 0;
+    uint64_t updateCostNs_ = 0;
     PerfMap map_;
     JitDump dump_;
     /** Addresses that had no name when they were asked for: an engine may write its lines late. */

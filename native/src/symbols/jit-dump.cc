@@ -79,7 +79,7 @@ class JitDump::Reader {
     size_t got_ = 0;
 };
 
-bool JitDump::readHeader(Reader &reader) {
+bool JitDump::readHeader(Reader &reader, uint64_t end) {
     struct {
         uint32_t magic, version, sizeBytes, machine, reserved, pid;
         uint64_t timestamp, flags;
@@ -89,8 +89,11 @@ bool JitDump::readHeader(Reader &reader) {
     }
     isBroken_ =
         header.magic != magic || header.version == 0 || header.sizeBytes < sizeof header || header.sizeBytes > 65536;
-    readTo_ = header.sizeBytes;
-    return !isBroken_;
+    // A file that is shorter than its header says is not begun yet.
+    if (!isBroken_ && header.sizeBytes <= end) {
+        readTo_ = header.sizeBytes;
+    }
+    return readTo_ != 0;
 }
 
 bool JitDump::update(const ByteSource &source) {
@@ -103,8 +106,11 @@ bool JitDump::update(const ByteSource &source) {
         isV8_ = isV8;
         isReplaced_ = true;
     }
+    if (isBroken_ || end - readTo_ < sizeof(Record)) {
+        return isReplaced_;
+    }
     Reader reader(source, readTo_);
-    if (isBroken_ || (readTo_ == 0 && !readHeader(reader))) {
+    if (readTo_ == 0 && !readHeader(reader, end)) {
         return isReplaced_;
     }
     for (size_t i = 0; i < limits_.records && readTo_ + sizeof(Record) <= end; i++) {

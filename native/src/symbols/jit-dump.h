@@ -70,7 +70,7 @@ class JitDump {
         uint64_t timestamp;
     };
 
-    bool readHeader(Reader &reader);
+    bool readHeader(Reader &reader, uint64_t end);
     void takeRecord(Reader &reader, const Record &record);
     void takeLoad(Reader &reader, const Record &record);
     void takeMove(Reader &reader);

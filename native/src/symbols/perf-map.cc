@@ -16,11 +16,14 @@ constexpr size_t maxNameBytes = 4096;
 constexpr uint64_t tailBytes = 256;
 constexpr uint64_t maxFunctionBytes = 256U << 20;
 
-/** Room for more, by an eighth and not by double: what is unused of it counts, too. */
-template <typename Container> void growInSteps(Container &container, size_t more) {
+/**
+ * Room for more. A container that is large already gets at once all that it may ever need: to grow it in steps would
+ * take the old and the new room at a time, and room that is not used takes no memory.
+ */
+template <typename Container> void makeRoom(Container &container, size_t more, size_t most) {
     size_t wanted = container.size() + more;
     if (wanted > container.capacity()) {
-        container.reserve(wanted + wanted / 8);
+        container.reserve(std::max(wanted, wanted > most / 8 ? most : 2 * wanted));
     }
 }
 
@@ -195,10 +198,14 @@ bool PerfMap::feed(std::string_view text) {
 bool PerfMap::add(std::span<const PerfMapLine> lines) {
     std::vector<Entry> added;
     added.reserve(lines.size());
+    size_t newBytes = 0;
+    for (const PerfMapLine &line : lines) {
+        newBytes += line.name.size();
+    }
+    makeRoom(names_, newBytes, limits_.nameBytes + limits_.nameBytes / 8 + 65536 + 2 * readChunkBytes);
     for (const PerfMapLine &line : lines) {
         added.push_back({line.start, static_cast<uint32_t>(line.sizeBytes), static_cast<uint32_t>(names_.size()),
                          static_cast<uint32_t>(line.name.size()), 0});
-        growInSteps(names_, line.name.size());
         names_.append(line.name);
         liveNameBytes_ += line.name.size();
     }
@@ -213,7 +220,7 @@ bool PerfMap::merge(std::vector<Entry> &added) {
     }
     bool isReplaced = false;
     size_t old = entries_.size();
-    growInSteps(entries_, added.size());
+    makeRoom(entries_, added.size(), limits_.entries + 16384);
     entries_.insert(entries_.end(), added.begin(), added.end());
     auto byStart = [](const Entry &a, const Entry &b) {
         return a.start != b.start ? a.start < b.start : a.name < b.name;

@@ -32,7 +32,7 @@ class PerfMap {
         uint64_t readBytes = 32U << 20;
         /** With these a map takes 8 MB at most. The largest JVMs have 40,000 functions with names of 100 bytes. */
         size_t entries = 100'000;
-        size_t nameBytes = 4U << 20;
+        size_t nameBytes = 3584U << 10;
     };
     PerfMap() : PerfMap(Limits{}) {}
     explicit PerfMap(const Limits &limits) : limits_(limits) {}

@@ -149,6 +149,11 @@ void testDumpRecords() {
     DumpWriter anew;
     anew.load(0x9000, 16, "anew");
     CHECK(update(dump, anew.bytes) && isAt(dump, 0x9001, "anew :0") && isAt(dump, 0x2010, "nothing"));
+    // Its header is longer than the file: nothing is there yet, and nothing was replaced.
+    DumpWriter early;
+    early.bytes[9] = 1;
+    JitDump empty;
+    CHECK(!update(empty, early.bytes) && !update(empty, early.bytes) && !empty.isBroken());
     JitDump v8;
     v8.setV8(true);
     DumpWriter shifted;

@@ -5,7 +5,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { build, hasCommand } from './programs.ts';
+import { buildFuzzer, FUZZERS, runFuzzer } from '../../../scripts/lib/fuzzers.ts';
+import { build, buildDir, hasCommand } from './programs.ts';
 
 const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -30,3 +31,16 @@ test('the core holds under the sanitizers against lying files, names, maps and p
   assert.equal(run.status, 0, run.stderr);
   assert.match(run.stdout, /all parts passed\n$/);
 });
+
+/** Edges that the samples and a short run reach. With fewer the samples are not what they were. */
+const minEdges: Readonly<Record<string, number>> = { 'fuzz-go': 450, 'fuzz-jit-dump': 350, 'fuzz-perf-map': 350 };
+
+for (const fuzzer of FUZZERS.filter(({ name }) => name in minEdges)) {
+  test(`${fuzzer.name} finds nothing from the samples on`, { timeout: 600_000 }, () => {
+    buildFuzzer(fuzzer);
+    const { executions, coverage, ok, log } = runFuzzer(fuzzer, ['-runs=20000', '-seed=1'], join(buildDir, fuzzer.name));
+    console.log(`${executions} executions, ${coverage} edges`);
+    assert.ok(ok, log.split('\n').slice(-60).join('\n'));
+    assert.ok(executions >= 20_000 && coverage > (minEdges[fuzzer.name] ?? 0));
+  });
+}

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { loadAddon } from '../../../agent/bpf/addon.ts';
 import type { FrameInfo, NativeSymbolizer } from '../../../agent/bpf/native.ts';
-import { build, buildDir, hasCommand, packed, sourceDir, start } from './programs.ts';
+import { build, buildDir, findPython, hasCommand, packed, sourceDir, start } from './programs.ts';
 
 let symbolizer: NativeSymbolizer;
 before(() => {
@@ -110,23 +110,7 @@ describe('Node', () => {
 });
 
 describe('other engines', () => {
-  /** A Python that has the perf trampoline (3.12), wherever it is installed. */
-  function findPython(): string | undefined {
-    const versions = join(process.env.HOME ?? '/root', '.pyenv/versions');
-    const own = existsSync(versions) ? readdirSync(versions).map(version => join(versions, version, 'bin/python3')) : [];
-    return ['python3', ...own].find(command => {
-      try {
-        execFileSync(command, ['-X', 'perf', '-c', 'import sys; sys.exit(not sys.is_stack_trampoline_active())'], {
-          stdio: 'ignore',
-        });
-        return true;
-      } catch {
-        return false;
-      }
-    });
-  }
-
-  const python = findPython();
+  const python = findPython('perf');
   test('Python with its perf trampoline', { skip: python ? false : 'no Python of 3.12 or later is installed' }, async () => {
     const path = join(buildDir, 'spin.py');
     writeFileSync(

@@ -1,12 +1,12 @@
-/** Code made at run time that is told of in a jitdump: by Node's --perf-prof, and by a program that lies. */
+/** Code made at run time that is told of in a jitdump: by Node's --perf-prof and by Python's -X perf_jit. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { loadAddon } from '../../../agent/bpf/addon.ts';
 import type { NativeSymbolizer } from '../../../agent/bpf/native.ts';
-import { buildDir, packed, sourceDir, start } from './programs.ts';
+import { buildDir, findPython, packed, sourceDir, start } from './programs.ts';
 
 let symbolizer: NativeSymbolizer;
 before(() => {
@@ -77,4 +77,25 @@ describe('node --perf-prof', () => {
     }
     assert.ok(frames.length >= 4, `${frames.length} addresses were compared`);
   });
+});
+
+const python = findPython('perf_jit');
+test('python3 -X perf_jit', { skip: python ? false : 'no Python of 3.13 or later is installed' }, async () => {
+  const script = join(buildDir, 'spin.py');
+  const body = 'def spin_here(n):\n  return sum(range(n))\n';
+  writeFileSync(script, `import sys\n${body}spin_here(9)\nprint("ready", flush=True)\nsys.stdin.read()\n`);
+  const program = await start(python ?? '', ['-X', 'perf_jit', script]);
+  const maps = readFileSync(`/proc/${program.pid}/maps`, 'utf8').split('\n');
+  const trampolines = maps.find(line => /^\S+ r.x. \S+ 00:00 0\s*$/.test(line));
+  // The process is seen while it lives. It writes its functions at its end at the latest.
+  symbolizer.locate(program.pid, packed([BigInt(`0x${trampolines?.split('-')[0]}`)]), false);
+  await program.stop();
+  symbolizer.processExited(program.pid);
+  const path = `/tmp/jit-${program.pid}.dump`;
+  const spinHere = readDump(path).find(({ name }) => name.startsWith('py::spin_here'));
+  rmSync(path);
+  assert.ok(spinHere);
+  const [frame] = await symbolizer.describe(symbolizer.locate(program.pid, packed([spinHere.start + 4n]), false));
+  assert.deepEqual(frame?.lines, [{ name: 'spin_here', file: script, line: 0 }]);
+  assert.equal(frame?.kind, 'cpython');
 });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,4 +82,20 @@ export function hasCommand(command: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A Python that tells of its functions with `-X OPTION`, wherever it is installed: "perf" (3.12) by perf-map, "perf_jit" (3.13) by jitdump. */
+export function findPython(option: 'perf' | 'perf_jit'): string | undefined {
+  const versions = join(process.env.HOME ?? '/root', '.pyenv/versions');
+  const own = existsSync(versions) ? readdirSync(versions).map(version => join(versions, version, 'bin/python3')) : [];
+  const isNew = option === 'perf' ? '(3, 12)' : '(3, 13)';
+  const check = `import sys; sys.exit(sys.version_info < ${isNew} or not sys.is_stack_trampoline_active())`;
+  return ['python3', ...own].find(command => {
+    try {
+      execFileSync(command, ['-X', option, '-c', check], { stdio: 'ignore', cwd: buildDir });
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }

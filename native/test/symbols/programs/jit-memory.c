@@ -1,12 +1,13 @@
 /*
  * Maps executable memory without a file, as a JIT compiler does, prints where, says "ready" and waits. With the
  * argument "silent" its /tmp is first made a file system in user space that answers nothing: who looks there waits for
- * ever.
+ * ever. Another argument is a file, which is mapped as executable, as engines do to make a jitdump known.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -19,10 +20,14 @@ static int mount_silent(void) {
            mount("silent", "/tmp", "fuse", 0, options) == 0;
 }
 
+static int map_file(const char *path) {
+    int file = open(path, O_RDONLY);
+    return file >= 0 && mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0) != MAP_FAILED;
+}
+
 int main(int argc, char **argv) {
-    (void)argv;
-    if (argc > 1 && !mount_silent()) {
-        perror("mount");
+    if (argc > 1 && !(strcmp(argv[1], "silent") == 0 ? mount_silent() : map_file(argv[1]))) {
+        perror(argv[1]);
         return 1;
     }
     /* At a fixed place, so that a process started anew has it at the same one. */
