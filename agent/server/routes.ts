@@ -177,6 +177,7 @@ export const routes: readonly Route[] = [
       ...range,
       filter,
       minShare: { kind: 'number', min: 0, max: 1, default: 0, help: 'nodes below this share of the total are merged' },
+      without: { kind: 'text', maxLength: 128, default: '', help: 'kinds of time to leave out: idle,lock' },
       format: {
         kind: 'choice',
         choices: ['json', 'pprof', 'folded', 'speedscope'],
@@ -186,8 +187,9 @@ export const routes: readonly Route[] = [
     },
     result: 'ProfileResult',
     formats: ['application/octet-stream', 'text/plain'],
-    handle: async (backend, { parameters: { from, to, format, ...rest } }) => {
-      const profileQuery = { ...rest, fromMs: from, toMs: to };
+    handle: async (backend, { parameters: { from, to, format, without, ...rest } }) => {
+      const kinds = without.split(',').filter(kind => kind !== '');
+      const profileQuery = { ...rest, without: kinds, fromMs: from, toMs: to };
       if (format === 'json') return query(backend, 'profile', profileQuery);
       const { contentType, suffix } = profileFiles[format];
       // The type is the caller's text: only what is safe in a header goes into the file's name.

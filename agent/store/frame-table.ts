@@ -3,13 +3,13 @@
 import type Database from 'better-sqlite3';
 import { GenerationMap } from '../lib/generation-map.ts';
 import { KeyTable, lastId } from './key-table.ts';
-import type { FrameKind, FrameRow } from './rows.ts';
+import { type FrameKind, type FrameRow, timeKinds } from './rows.ts';
 import { ByteReader, ByteWriter } from './varint.ts';
 
 /** The index in this list is what the file holds: add at the end only. */
 export const frameKinds: readonly FrameKind[] = [
   ...(['unresolved', 'kernel', 'native', 'go', 'v8js', 'jvm', 'cpython', 'rust'] as const),
-  ...(['on-cpu', 'runnable', 'lock', 'disk', 'network', 'idle', 'page-fault', 'waiting'] as const),
+  ...timeKinds,
 ];
 
 const cacheLimit = 100_000;

@@ -4,8 +4,8 @@ import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesInfo } from './entity-filter.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { ProfileReader } from './profile-query.ts';
-import { isMarkedOnCpu, onCpuFrame, partsOf, unitOf } from './profile-type.ts';
-import type { FrameRow, ProfileQuery, TimeRange } from './rows.ts';
+import { compileWithout, isMarkedOnCpu, onCpuFrame, partsOf, unitOf } from './profile-type.ts';
+import type { FrameRow, ProfileQuery, TimeKind, TimeRange } from './rows.ts';
 import { mergeSamples, type SampleEntry } from './sample-blob.ts';
 import type { SeriesIndex } from './series-index.ts';
 import { planTimes, readMarks } from './time-plan.ts';
@@ -69,11 +69,19 @@ export class FullProfileReader {
     });
     const { type } = query;
     const { fromMs, toMs } = plan;
-    return { fromMs, toMs, type, unit: unitOf(type), lost: this.profiles.lost(type, plan), ...this.collect(sums) };
+    return {
+      fromMs,
+      toMs,
+      type,
+      unit: unitOf(type),
+      lost: this.profiles.lost(type, plan),
+      ...this.collect(sums, compileWithout(query.without)),
+    };
   }
 
   private collect(
     parts: readonly PartSums[],
+    isOut: (kind: TimeKind | undefined) => boolean,
   ): Pick<FullProfile, 'total' | 'samples' | 'period' | 'frames' | 'threads' | 'stacks' | 'entries'> {
     const threads = new Numbering();
     // Twice the stack's index, and one more where the mark of CPU time stands on it.
@@ -86,7 +94,9 @@ export class FullProfileReader {
       for (const [series, sums] of bySeries) {
         const thread = threads.of(series);
         for (const [stackId, { count, value }] of sums) {
-          const stack = stacks.of(this.profiles.stacks.indexOf(stackId) * 2 + (isOnCpu ? 1 : 0));
+          const index = this.profiles.stacks.indexOf(stackId);
+          if (isOut(isOnCpu ? 'on-cpu' : this.profiles.stacks.timeKind(index))) continue;
+          const stack = stacks.of(index * 2 + (isOnCpu ? 1 : 0));
           entries.push({ thread, stack, count, value });
           total += value;
           samples += count;

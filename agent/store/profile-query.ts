@@ -2,7 +2,7 @@
 
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesTest } from './entity-filter.ts';
-import { isMarkedOnCpu, partsOf, sourcesOf, unitOf } from './profile-type.ts';
+import { compileWithout, isMarkedOnCpu, partsOf, sourcesOf, unitOf } from './profile-type.ts';
 import type { ProfileQuery, ProfileResult } from './rows.ts';
 import { addSamples, type SampleSums } from './sample-blob.ts';
 import type { SeriesIndex } from './series-index.ts';
@@ -62,11 +62,30 @@ export class ProfileReader {
         samples += row.samples;
       });
     }
+    const isOut = compileWithout(query.without);
+    const out = this.withhold(sums, index => isOut(this.stacks.timeKind(index)));
+    const outOnCpu = this.withhold(onCpu, () => isOut('on-cpu'));
+    samples -= out.count + outOnCpu.count;
+    const withheld = out.value + outOnCpu.value;
     const { fromMs, toMs } = plan;
     const tree = this.mergeTree(sums, onCpu, query.minShare);
     const unit = unitOf(query.type);
     const incomplete = incompleteStacks(tree, samples);
-    return { fromMs, toMs, type: query.type, unit, samples, incomplete, lost: this.lost(query.type, plan), ...tree };
+    const lost = this.lost(query.type, plan);
+    return { fromMs, toMs, type: query.type, unit, samples, withheld, incomplete, lost, ...tree };
+  }
+
+  /** Takes stacks out of sums, and says what they came to. */
+  private withhold(sums: SampleSums | undefined, isOut: (index: number) => boolean): { count: number; value: number } {
+    const out = { count: 0, value: 0 };
+    sums?.counts.forEach((count, index) => {
+      if (count === 0 || !isOut(index)) return;
+      out.count += count;
+      out.value += sums.values[index] as number;
+      sums.counts[index] = 0;
+      sums.values[index] = 0;
+    });
+    return out;
   }
 
   newSums(): SampleSums {

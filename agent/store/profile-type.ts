@@ -1,6 +1,7 @@
 /** What the store knows of profile types: which are composed of others, which source they come from, and their units. */
 
-import type { FrameRow } from './rows.ts';
+import { type FrameRow, type TimeKind, timeKinds } from './rows.ts';
+import { QueryError } from './store-error.ts';
 
 /** Wall-clock: samples of time on the CPU, waits and time in the run queue, in one tree. Nothing is stored under this name. */
 export const wallType = 'wall';
@@ -43,4 +44,12 @@ export function unitOf(_type: string): string {
 /** Nanoseconds per nanosecond: of CPU time they are cores, of waits threads. */
 export function rateUnitOf(type: string): string {
   return type === wallType || schedTypes.has(type) ? 'threads' : 'cores';
+}
+
+/** A test for kinds of time that a profile is wanted without. Throws a QueryError for a kind that is none. */
+export function compileWithout(without: readonly string[] = []): (kind: TimeKind | undefined) => boolean {
+  const unknown = without.find(kind => !(timeKinds as readonly string[]).includes(kind));
+  if (unknown !== undefined)
+    throw new QueryError(`"${unknown.slice(0, 40)}" is no kind of time`, `use some of ${timeKinds.join(', ')}`);
+  return kind => kind !== undefined && without.includes(kind);
 }

@@ -31,6 +31,11 @@ export type TimeKind = 'on-cpu' | 'runnable' | 'lock' | 'disk' | 'network' | 'id
 
 export type FrameKind = CodeKind | TimeKind;
 
+/** The files of stores hold their order: add at the end only. */
+export const timeKinds: readonly TimeKind[] = [
+  ...(['on-cpu', 'runnable', 'lock', 'disk', 'network', 'idle', 'page-fault', 'waiting'] as const),
+];
+
 /** A code location; (module, buildId, address) is its identity. Lines innermost first, at least one. */
 export interface FrameRow {
   kind: FrameKind;
@@ -156,6 +161,8 @@ export interface ProfileQuery extends TimeRange {
   filter: FilterText;
   /** Nodes below this share of the total are merged into their parent's "(small)" child. 0 keeps all. */
   minShare: number;
+  /** Kinds of time to leave out. */
+  without?: readonly string[];
 }
 
 /**
@@ -165,9 +172,11 @@ export interface ProfileQuery extends TimeRange {
 export interface ProfileResult extends TimeRange {
   type: string;
   unit: string;
-  /** Sum of values and number of samples. */
+  /** Sum of values and number of samples, of waits their number. */
   total: number;
   samples: number;
+  /** Value of the kinds of time that were to be left out. */
+  withheld: number;
   /** Samples whose user stack did not end in a thread's root, by reason. Empty where not known. */
   incomplete: Record<string, number>;
   parent: number[];
@@ -182,7 +191,7 @@ export interface SeriesQuery extends TimeRange {
   /** Profile type ('cpu', shown in cores; 'wall' and what `sched` gives, in threads), a metric's name, or 'spans' and 'span.errors' (per second). */
   name: string;
   filter: FilterText;
-  /** '' for one line, or a key of the filter to group by; of a profile type also 'kind', that of its stacks' leaves. At most 20 groups, the rest as "(other)". */
+  /** '' for one line, or a key of the filter to group by; of a profile type also 'kind', what its time went to. At most 20 groups, the rest as "(other)". */
   groupBy: string;
   /** Wanted number of points; the step is rounded up to 1, 5, 10, 30, 60, 300, 3600 s. */
   points: number;
@@ -223,7 +232,7 @@ export interface ThreadTimeline {
   /** Nanoseconds on the CPU, waiting for one, for a disk or for a page. */
   activeNs: number;
   /** Kinds of time that it spent any on, most first: nanoseconds in all, and per step from fromMs on. */
-  kinds: { kind: FrameKind; totalNs: number; values: number[] }[];
+  kinds: { kind: TimeKind; totalNs: number; values: number[] }[];
 }
 
 export interface SpanSummary {

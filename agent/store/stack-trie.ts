@@ -6,7 +6,7 @@
 import type Database from 'better-sqlite3';
 import { FunctionIndex, noStackFunction, onCpuFunction } from './function-index.ts';
 import { NodeHash } from './node-hash.ts';
-import type { FrameKind } from './rows.ts';
+import { type TimeKind, timeKinds } from './rows.ts';
 import { decodeStackChunk } from './stack-chunk.ts';
 
 interface Chunk {
@@ -49,6 +49,8 @@ export class StackTrie {
   parents = new Uint32Array(1 << 14);
   frames = new Uint32Array(1 << 14);
   mergedNodes = new Uint32Array(1 << 14);
+  /** Per stack index, what its time went to: place in timeKinds plus 1, 0 for stacks of code alone. */
+  private kinds = new Uint8Array(1 << 14);
   private readonly selectFirst: Database.Statement;
   private readonly selectChunks: Database.Statement;
 
@@ -89,10 +91,9 @@ export class StackTrie {
     return this.merged.child(this.mergedNodes[index] as number, onCpuFunction);
   }
 
-  /** Kind of the stack's leaf: of a stack of `sched`, what the time went to. */
-  leafKind(index: number): FrameKind {
-    const functions = this.functionIndex.of(this.frames[index] as number);
-    return this.functionIndex.functions[functions.at(-1) ?? 0]?.kind ?? 'unresolved';
+  /** What a stack's time went to: the kind of the mark on it, and of two marks that of the blocked side. */
+  timeKind(index: number): TimeKind | undefined {
+    return timeKinds[(this.kinds[index] as number) - 1];
   }
 
   private addChunk({ first, nodes, data }: Chunk): void {
@@ -101,6 +102,9 @@ export class StackTrie {
       this.parents = grown(this.parents);
       this.frames = grown(this.frames);
       this.mergedNodes = grown(this.mergedNodes);
+      const kinds = new Uint8Array(this.parents.length);
+      kinds.set(this.kinds);
+      this.kinds = kinds;
     }
     decodeStackChunk(first, nodes, data, (id, parent, frame) => {
       const index = id - this.base;
@@ -115,8 +119,13 @@ export class StackTrie {
     const { merged, functionIndex } = this;
     for (let index = from; index < this.size; index += 1) {
       let node = this.parents[index] === 0 ? 0 : (this.mergedNodes[this.parents[index] as number] as number);
-      for (const fn of functionIndex.of(this.frames[index] as number)) node = merged.child(node, fn);
+      let kind = this.kinds[this.parents[index] as number] as number;
+      for (const fn of functionIndex.of(this.frames[index] as number)) {
+        node = merged.child(node, fn);
+        if (kind === 0) kind = timeKinds.indexOf(functionIndex.functions[fn]?.kind as TimeKind) + 1;
+      }
       this.mergedNodes[index] = node;
+      this.kinds[index] = kind;
     }
   }
 

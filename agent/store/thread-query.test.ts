@@ -84,6 +84,9 @@ for (const isRolledUp of [false, true]) {
     assert.deepEqual(store.reader.profile({ ...range, type: 'wall', filter: '', minShare: 0 }), wall);
     const cpu = store.reader.profile({ ...range, type: 'cpu', filter: '', minShare: 0 });
     assert.deepEqual(leaves(cpu), { 'main;work/native': 4_000_000_000 });
+    const awake = store.reader.profile({ ...range, type: 'wall', filter: '', minShare: 0, without: ['idle', 'on-cpu'] });
+    assert.deepEqual([awake.total, awake.samples, awake.withheld], [6_000_000_045, 10 * (3 + 7), 14_000_000_000]);
+    assert.deepEqual(Object.keys(leaves(awake)), ['main;work;blocked: lock/lock', 'main;work;runnable: preempted/runnable']);
     const other = store.reader.profile({ ...range, type: 'wall', filter: 'tid=102', minShare: 0 });
     assert.equal(other.total, 10_000_000_000);
   });
@@ -146,6 +149,10 @@ test('a wall profile as a file has the mark of CPU time on its stacks', context 
   const full = store.reader.fullProfile({ ...range, type: 'wall', filter: '', minShare: 0 });
   assert.equal(full.total, 20_000_000_045);
   assert.equal(full.threads.length, 2);
+  const awake = store.reader.fullProfile({ ...range, type: 'wall', filter: '', minShare: 0, without: ['on-cpu', 'idle'] });
+  assert.equal(awake.total, 6_000_000_045);
+  const nonsense = { ...range, type: 'wall', filter: '', minShare: 0, without: ['tea'] };
+  assert.throws(() => store.reader.fullProfile(nonsense), /"tea" is no kind of time/);
   const byLeaf: Record<string, number> = {};
   for (const { stack, value } of full.entries) {
     const leaf = full.frames[full.stacks[stack]?.[0] ?? -1]?.lines[0]?.name ?? '';
@@ -157,4 +164,23 @@ test('a wall profile as a file has the mark of CPU time on its stacks', context 
     'blocked: idle': 10_000_000_000,
     'runnable: preempted': 1_000_000_000,
   });
+});
+
+test('a wake-up is of the kind that the blocked side waited for', context => {
+  const store = openTestStore(context);
+  const { writer } = store;
+  const process = writer.process(processRow());
+  const frames = [
+    frameRow('reader', { address: 1n }),
+    mark('blocked: lock', 'lock'),
+    mark('woken by', 'waiting'),
+    frameRow('waker', { address: 2n }),
+  ];
+  const stackId = writer.stack(frames.map(frame => writer.frame(frame)));
+  writer.sample(sampleRow({ processId: process, stackId, profileType: 'wakeup', value: 7, count: 2 }));
+  writer.flush();
+  const query = { ...range, type: 'wakeup', filter: '', minShare: 0 };
+  assert.deepEqual(leaves(store.reader.profile(query)), { 'reader;blocked: lock;woken by;waker/native': 7 });
+  assert.equal(store.reader.profile({ ...query, without: ['waiting'] }).total, 7);
+  assert.equal(store.reader.profile({ ...query, without: ['lock'] }).withheld, 7);
 });

@@ -2,7 +2,7 @@
 
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesInfo } from './entity-filter.ts';
-import type { FrameKind, ThreadsQuery, ThreadsResult, ThreadTimeline } from './rows.ts';
+import type { ThreadsQuery, ThreadsResult, ThreadTimeline, TimeKind } from './rows.ts';
 import type { SeriesIndex } from './series-index.ts';
 import type { StackTrie } from './stack-trie.ts';
 import { TimeKindReader } from './time-kinds.ts';
@@ -12,12 +12,12 @@ const threadsType = 'threads';
 const stepsSeconds = [1, 5, 10, 30, 60, 300, 3600, 86_400];
 
 /** Kinds of time in which something happens to a thread. A lock is waited for by idle pools too, and a network by idle servers. */
-const activeKinds: ReadonlySet<FrameKind> = new Set(['on-cpu', 'runnable', 'disk', 'page-fault']);
+const activeKinds: ReadonlySet<TimeKind> = new Set(['on-cpu', 'runnable', 'disk', 'page-fault']);
 
 interface ThreadSums {
   info: SeriesInfo;
   activeNs: number;
-  readonly kinds: Map<FrameKind, Float64Array>;
+  readonly kinds: Map<TimeKind, Float64Array>;
 }
 
 export class ThreadReader {

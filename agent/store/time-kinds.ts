@@ -1,7 +1,7 @@
-/** Rows of samples split by the kind of their stacks' leaves: what each second or minute of a thread went to. */
+/** Rows of samples split by kind of time: what each second or minute of a thread went to. Stacks without a mark are of CPU time. */
 
 import type Database from 'better-sqlite3';
-import type { FrameKind } from './rows.ts';
+import type { TimeKind } from './rows.ts';
 import { mergeSamples, type SampleEntry } from './sample-blob.ts';
 import type { StackTrie } from './stack-trie.ts';
 import type { TimePlan } from './time-plan.ts';
@@ -40,13 +40,13 @@ export class TimeKindReader {
     type: string,
     plan: TimePlan,
     isWanted: (series: number) => boolean,
-    use: (row: KindRow, kinds: ReadonlyMap<FrameKind, number>) => void,
+    use: (row: KindRow, kinds: ReadonlyMap<TimeKind, number>) => void,
   ): void {
     const typeId = this.selectType.get(type) as number | undefined;
     if (typeId === undefined) return;
     this.stacks.load();
     const entries = new Map<number, SampleEntry>();
-    const kinds = new Map<FrameKind, number>();
+    const kinds = new Map<TimeKind, number>();
     for (const { isMinute, from, to } of plan.pieces) {
       const lengthMs = isMinute ? 60_000 : 1000;
       const select = isMinute ? this.selectMinute : this.selectSecond;
@@ -56,7 +56,7 @@ export class TimeKindReader {
         kinds.clear();
         mergeSamples(row.data, row.samples, row.value, entries);
         for (const [stack, { value }] of entries) {
-          const kind = this.stacks.leafKind(this.stacks.indexOf(stack));
+          const kind = this.stacks.timeKind(this.stacks.indexOf(stack)) ?? 'on-cpu';
           kinds.set(kind, (kinds.get(kind) ?? 0) + value);
         }
         use({ atMs: row.time * lengthMs, lengthMs, series: row.series }, kinds);

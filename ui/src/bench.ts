@@ -105,7 +105,17 @@ function randomProfile(nodes: number): ProfileResult {
     line: names.map(() => 0),
     isGuess: names.map(() => false),
   };
-  const base = { type: 'cpu', unit: 'nanoseconds', total: 0, samples: nodes, incomplete: {}, lost: 0, fromMs: 0, toMs: 1 };
+  const base = {
+    type: 'cpu',
+    unit: 'nanoseconds',
+    total: 0,
+    samples: nodes,
+    withheld: 0,
+    incomplete: {},
+    lost: 0,
+    fromMs: 0,
+    toMs: 1,
+  };
   return { ...base, parent, fn, self, functions };
 }
 
