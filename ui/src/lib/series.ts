@@ -1,6 +1,6 @@
 /** Series from the server as columns for drawing: times, stacked sums, totals. */
 
-import type { SeriesResult } from '../../../agent/server/api.ts';
+import type { SeriesResult, TimeKind } from '../../../agent/server/api.ts';
 
 export type Column = (number | null)[];
 
@@ -18,6 +18,17 @@ export interface ChartData {
 export function orderGroups(result: SeriesResult, order: readonly string[]): SeriesResult {
   const place = (label: string) => (order.includes(label) ? order.indexOf(label) : order.length);
   return { ...result, groups: [...result.groups].sort((a, b) => place(a.label) - place(b.label)) };
+}
+
+/** One group per kind in this order, so that colours and legend stay while kinds come and go; without kinds that are not asked for. */
+export function kindGroups(result: SeriesResult, kinds: readonly TimeKind[]): SeriesResult {
+  const length = Math.max(0, ...result.groups.map(group => group.values.length));
+  const measured = Array.from({ length }, (_, i) => result.groups.some(group => group.values[i] !== null));
+  const groups = kinds.map(label => {
+    const known = result.groups.find(group => group.label === label);
+    return { label, values: known?.values ?? measured.map(isMeasured => (isMeasured ? 0 : null)) };
+  });
+  return { ...result, groups };
 }
 
 export function chartData(result: SeriesResult, isStacked: boolean): ChartData {

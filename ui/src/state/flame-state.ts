@@ -1,8 +1,9 @@
 /** The flame page's part of the address, read and changed as typed values. */
 
-import type { FrameKind } from '../../../agent/server/api.ts';
+import type { FrameKind, TimeKind } from '../../../agent/server/api.ts';
 import { frameKinds } from '../lib/frame-kind.ts';
 import type { FunctionOrder } from '../lib/function-table.ts';
+import { formatWithout, parseWithout } from '../lib/profile-types.ts';
 import { navigate, param } from './address.ts';
 
 export type FlameViewName = 'flame' | 'icicle' | 'sandwich';
@@ -19,14 +20,18 @@ export interface FlameState {
   focus: string;
   hidden: string[];
   folded: FrameKind[];
+  /** Kinds of time that are left out. */
+  without: TimeKind[];
 }
 
 /** Call inside a component: it then follows the address. */
 export function flameState(): FlameState {
   const view = param('view');
   const order = param('order');
+  const type = param('type') || 'cpu';
   return {
-    type: param('type') || 'cpu',
+    type,
+    without: parseWithout(type, param('without')),
     view: view === 'icicle' || view === 'sandwich' ? view : 'flame',
     hasTable: param('table') === '1',
     order: order === 'total' || order === 'name' ? order : 'self',
@@ -43,7 +48,11 @@ export function flameState(): FlameState {
 
 export function changeFlame(patch: Partial<FlameState>, mode: 'push' | 'replace' = 'push'): void {
   const params: Record<string, string | undefined> = {};
-  if (patch.type !== undefined) params.type = patch.type === 'cpu' ? undefined : patch.type;
+  if (patch.type !== undefined) {
+    params.type = patch.type === 'cpu' ? undefined : patch.type;
+    params.without = undefined;
+  }
+  if (patch.without !== undefined) params.without = formatWithout(patch.type ?? (param('type') || 'cpu'), patch.without);
   if (patch.view !== undefined) params.view = patch.view === 'flame' ? undefined : patch.view;
   if (patch.hasTable !== undefined) params.table = patch.hasTable ? '1' : undefined;
   if (patch.order !== undefined) params.order = patch.order === 'self' ? undefined : patch.order;

@@ -3,10 +3,13 @@
 import { useMemo } from 'preact/hooks';
 import type { FrameKind } from '../../../agent/server/api.ts';
 import { sumOfFunctions } from '../lib/flame-layout.ts';
-import { formatCompact, formatCount, formatShare, formatValue } from '../lib/format.ts';
+import { formatCompact, formatCount, formatDuration, formatShare, formatValue } from '../lib/format.ts';
+import { kindTitles } from '../lib/frame-kind.ts';
+import { isTimeKind, type ProfileType, profileType } from '../lib/profile-types.ts';
 import { changeFlame, type FlameState } from '../state/flame-state.ts';
 import type { FlamePicture } from '../worker/flame-protocol.ts';
 import { KindLegend } from './kind-legend.tsx';
+import { notRunning, StartSource } from './start-source.tsx';
 
 export function FlameFacts(props: { state: FlameState; picture: FlamePicture; matches: Uint8Array | undefined; zoomed: number }) {
   const { state, picture, matches, zoomed } = props;
@@ -30,13 +33,32 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
   );
   const incomplete = Object.entries(head.incomplete);
   const broken = incomplete.reduce((sum, [, count]) => sum + count, 0);
+  const type = profileType(state.type);
   const toggle = (kind: FrameKind) =>
-    changeFlame({ folded: state.folded.includes(kind) ? state.folded.filter(other => other !== kind) : [...state.folded, kind] });
+    isTimeKind(kind)
+      ? changeFlame({ without: toggled(state.without, kind), zoom: '' })
+      : changeFlame({ folded: toggled(state.folded, kind) });
   return (
     <div class="facts" data-testid="flame-facts">
       <b data-testid="flame-total">{formatValue(layout.total[0] ?? 0, head.unit)}</b>
-      {state.type === 'cpu' && <span class="dim">on CPU</span>}
-      <span>{formatCount(head.samples)} samples</span>
+      {type.noun !== '' && <span class="dim noun">{type.noun}</span>}
+      <Counted type={type} head={head} />
+      {state.without.length > 0 && (
+        <button
+          type="button"
+          class="chip"
+          title="Show all kinds of time"
+          onClick={() => changeFlame({ without: [], zoom: '' })}
+          data-testid="withheld"
+        >
+          {state.without.map(kind => kindTitles[kind]).join(', ')} left out: {formatValue(head.withheld, head.unit)} ×
+        </button>
+      )}
+      {notRunning(type.sources).map(name => (
+        <span key={name} class="row bad" data-testid={`missing-${name}`}>
+          {name} does not run <StartSource name={name} />
+        </span>
+      ))}
       <span class={head.lost > 0 ? 'bad' : 'dim'}>lost {formatCompact(head.lost)}</span>
       <span class="dim" title={incomplete.map(([reason, count]) => `${reason}: ${formatCount(count)}`).join('\n')}>
         {broken === 0
@@ -55,7 +77,27 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
         </span>
       )}
       <span class="grow" />
-      <KindLegend present={present} folded={state.folded} onToggle={toggle} />
+      <KindLegend present={present} folded={state.folded} without={state.without} onToggle={toggle} />
     </div>
   );
+}
+
+/** What the picture stands on. Of waits, the mean says more than their number. */
+function Counted({ type, head }: { type: ProfileType; head: FlamePicture['head'] }) {
+  if (type.counted !== 'waits')
+    return (
+      <span>
+        {formatCount(head.samples)} {type.counted}
+      </span>
+    );
+  return (
+    <span>
+      {formatCount(head.samples)} waits{' '}
+      {head.samples > 0 && <span class="dim">mean {formatDuration(head.total / head.samples)}</span>}
+    </span>
+  );
+}
+
+function toggled<T>(list: readonly T[], item: T): T[] {
+  return list.includes(item) ? list.filter(other => other !== item) : [...list, item];
 }

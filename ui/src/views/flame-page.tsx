@@ -1,31 +1,28 @@
 /** The Flame page: when (time series), where (graph, table, sandwich), and how sure (samples, losses, incomplete stacks). */
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { SeriesResult } from '../../../agent/server/api.ts';
 import { nodeByKey, pathOf } from '../lib/flame-layout.ts';
-import { formatCompact, formatCoreCount, formatValue } from '../lib/format.ts';
-import { seriesHue } from '../lib/frame-kind.ts';
+import { formatValue } from '../lib/format.ts';
 import { matchFunctions } from '../lib/function-table.ts';
-import { chartData } from '../lib/series.ts';
-import { resolveRange } from '../lib/time-range.ts';
+import { profileType } from '../lib/profile-types.ts';
 import { filterText } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { changeFlame, type FlameState, flameState } from '../state/flame-state.ts';
 import { useKeys } from '../state/keys.ts';
-import { agentNowMs, liveTick, queryFrom, queryTo } from '../state/live.ts';
-import { useApi } from '../state/use-api.ts';
+import { queryFrom, queryTo } from '../state/live.ts';
 import { useProfile } from '../state/use-profile.ts';
 import type { FlamePicture } from '../worker/flame-protocol.ts';
 import { FlameFacts } from './flame-facts.tsx';
 import { FlameGraph } from './flame-graph.tsx';
 import { FlameMenu } from './flame-menu.tsx';
+import { FlameSeries } from './flame-series.tsx';
 import type { FlameControl } from './flame-stage.ts';
 import { FlameStatus } from './flame-status.tsx';
 import { FlameToolbar } from './flame-toolbar.tsx';
 import { FunctionTable } from './function-table.tsx';
 import { Empty, EmptyActions, FailureNote } from './parts.tsx';
 import { Sandwich } from './sandwich.tsx';
-import { TimeSeries } from './time-series.tsx';
+import { notRunning, StartSource } from './start-source.tsx';
 import { ZoomPath } from './zoom-path.tsx';
 
 /**
@@ -36,7 +33,8 @@ const finestShare = 2e-5;
 
 export function FlamePage() {
   const state = flameState();
-  const query = { type: state.type, from: queryFrom.value, to: queryTo.value, filter: filterText.value };
+  const without = state.without.join(',');
+  const query = { type: state.type, from: queryFrom.value, to: queryTo.value, filter: filterText.value, without };
   const [viewShare, setViewShare] = useState(1);
   const minShare = finestShare * 10 ** Math.floor(Math.log10(viewShare));
   const { focus, hidden, folded } = state;
@@ -55,7 +53,7 @@ export function FlamePage() {
   }, [picture, state.zoom]);
   return (
     <div class={`flame-page${answer.isLoading ? ' loading' : ''}`}>
-      <FlameSeries type={state.type} />
+      <FlameSeries state={state} />
       <FlameToolbar state={state} query={query} picture={picture} />
       {answer.failure !== undefined && <FailureNote failure={answer.failure} retry={answer.reload} />}
       {picture === undefined ? (
@@ -66,34 +64,6 @@ export function FlamePage() {
         <FlameBody state={state} picture={picture} />
       )}
     </div>
-  );
-}
-
-function FlameSeries({ type }: { type: string }) {
-  const answer = useApi<SeriesResult>(
-    apiUrl('series', { name: type, from: queryFrom.value, to: queryTo.value, filter: filterText.value, points: 300 }),
-  );
-  const range = useMemo(
-    () => resolveRange(queryFrom.value, queryTo.value, agentNowMs()),
-    [queryFrom.value, queryTo.value, liveTick.value],
-  );
-  const data = useMemo(() => (answer.data === undefined ? undefined : chartData(answer.data, true)), [answer.data]);
-  if (answer.failure !== undefined) return <FailureNote failure={answer.failure} />;
-  if (data === undefined) return <div class="chart-place" style={{ height: '92px' }} />;
-  const isCores = answer.data?.unit === 'cores';
-  return (
-    <TimeSeries
-      title={isCores ? 'CPU, cores' : `${type}, ${answer.data?.unit ?? ''}`}
-      data={data}
-      hues={[seriesHue(7)]}
-      isStacked
-      {...range}
-      heightPx={74}
-      format={isCores ? formatCoreCount : formatCompact}
-      formatAxis={formatCompact}
-      syncKey="flame"
-      testId="flame-series"
-    />
   );
 }
 
@@ -114,10 +84,33 @@ function NoSamples({ picture, state }: { picture: FlamePicture; state: FlameStat
         <EmptyActions />
       </Empty>
     );
+  const type = profileType(state.type);
+  const missing = notRunning(type.sources);
   return (
-    <Empty title={`No ${state.type} samples in this range.`}>
-      Widen the time range, or look on the Probes page whether the source “{state.type}” is running:{' '}
-      <code>hotspan sources start {state.type}</code>
+    <Empty title={`Nothing for “${type.title}” in this range.`}>
+      {missing.length > 0 ? (
+        <div class="row" data-testid="start-hint">
+          It comes from the source{missing.length === 1 ? '' : 's'} {missing.map(name => `“${name}”`).join(' and ')}, which{' '}
+          {missing.length === 1 ? 'does' : 'do'} not run:{' '}
+          {missing.map(name => (
+            <StartSource key={name} name={name} />
+          ))}
+          <span>
+            or <code>hotspan sources start {missing.join(' ')}</code>
+          </span>
+        </div>
+      ) : (
+        <span>
+          {state.without.length > 0 && picture.head.withheld > 0
+            ? 'All there is was left out: show its kinds again in the legend.'
+            : 'Its source runs; widen the time range, or wait for the next second.'}
+        </span>
+      )}
+      {state.without.length > 0 && picture.head.withheld > 0 && (
+        <button type="button" class="button" onClick={() => changeFlame({ without: [] })}>
+          Show all kinds of time
+        </button>
+      )}
       <EmptyActions hasProbes />
     </Empty>
   );
@@ -242,7 +235,7 @@ function useFlameKeys(state: FlameState, control: { current: FlameControl | unde
     {
       key: 'r',
       help: 'Reset zoom, search, focus and hidden',
-      run: () => changeFlame({ zoom: '', search: '', focus: '', hidden: [], folded: [] }),
+      run: () => changeFlame({ zoom: '', search: '', focus: '', hidden: [], folded: [], type: state.type }),
     },
     { key: 'i', help: 'Flame or icicle', run: () => changeFlame({ view: state.view === 'flame' ? 'icicle' : 'flame' }) },
     { key: 't', help: 'Table of functions', run: () => changeFlame({ hasTable: !state.hasTable }) },

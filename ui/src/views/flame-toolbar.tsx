@@ -1,14 +1,12 @@
 /** What the flame page shows and how: profile type, view, search, focus and hidden functions, downloads. */
 
 import { useRef } from 'preact/hooks';
+import { profileTypes } from '../lib/profile-types.ts';
 import { apiUrl } from '../state/api.ts';
 import { changeFlame, type FlameState } from '../state/flame-state.ts';
 import { useKeys } from '../state/keys.ts';
 import type { FlamePicture } from '../worker/flame-protocol.ts';
 import { Segmented } from './parts.tsx';
-
-/** In the order of the keys 1-9. */
-export const profileTypes: readonly { id: string; title: string }[] = [{ id: 'cpu', title: 'CPU' }];
 
 const downloads: readonly { format: string; title: string; hint: string }[] = [
   { format: 'pprof', title: 'pprof', hint: 'For go tool pprof and others' },
@@ -18,7 +16,7 @@ const downloads: readonly { format: string; title: string; hint: string }[] = [
 
 export interface FlameToolbarProps {
   state: FlameState;
-  query: { type: string; from: string; to: string; filter: string };
+  query: { type: string; from: string; to: string; filter: string; without: string };
   picture: FlamePicture | undefined;
 }
 
@@ -34,7 +32,7 @@ export function FlameToolbar({ state, query }: FlameToolbarProps) {
     <div class="toolbar">
       <Segmented
         label="Profile type"
-        options={profileTypes.map((type, i) => ({ value: type.id, title: type.title, hint: String(i + 1) }))}
+        options={profileTypes.map((type, i) => ({ value: type.id, title: type.title, hint: `${type.hint} (${i + 1})` }))}
         value={state.type}
         onChange={type => changeFlame({ type, zoom: '' })}
       />

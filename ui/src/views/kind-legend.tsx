@@ -1,27 +1,31 @@
-/** What the colours of frames mean. A click folds a kind: its frames' time goes to their callers. */
+/** What the colours of frames mean. A click folds a kind of code: its frames' time goes to their callers. A kind of time it leaves out. */
 
-import type { FrameKind } from '../../../agent/server/api.ts';
+import type { FrameKind, TimeKind } from '../../../agent/server/api.ts';
 import { cssColor, frameFill, frameKinds, kindTitles } from '../lib/frame-kind.ts';
+import { isTimeKind } from '../lib/profile-types.ts';
 import { theme } from '../state/theme.ts';
 
 export interface KindLegendProps {
   present: ReadonlySet<FrameKind>;
   folded: readonly FrameKind[];
+  without: readonly TimeKind[];
   onToggle: (kind: FrameKind) => void;
 }
 
-export function KindLegend({ present, folded, onToggle }: KindLegendProps) {
-  const shown = frameKinds.filter(kind => present.has(kind) || folded.includes(kind));
+export function KindLegend({ present, folded, without, onToggle }: KindLegendProps) {
+  const isOff = (kind: FrameKind) => folded.includes(kind) || (without as readonly FrameKind[]).includes(kind);
+  const shown = frameKinds.filter(kind => present.has(kind) || isOff(kind));
   return (
     <fieldset class="legend" aria-label="Frame kinds" data-testid="legend">
       {shown.map(kind => {
-        const isFolded = folded.includes(kind);
+        const isFolded = isOff(kind);
         return (
           <button
             key={kind}
             type="button"
             aria-pressed={!isFolded}
-            title={isFolded ? `Show ${kindTitles[kind]} frames again` : `Fold ${kindTitles[kind]} frames into their callers`}
+            title={hintOf(kind, isFolded)}
+            data-testid={`legend-${kind}`}
             onClick={() => onToggle(kind)}
           >
             <i style={{ background: cssColor(frameFill(kind, 2, theme.value)) }} />
@@ -31,4 +35,9 @@ export function KindLegend({ present, folded, onToggle }: KindLegendProps) {
       })}
     </fieldset>
   );
+}
+
+function hintOf(kind: FrameKind, isOff: boolean): string {
+  if (isTimeKind(kind)) return isOff ? `Show ${kindTitles[kind]} time again` : `Leave ${kindTitles[kind]} time out`;
+  return isOff ? `Show ${kindTitles[kind]} frames again` : `Fold ${kindTitles[kind]} frames into their callers`;
 }
