@@ -225,7 +225,8 @@ bool GoRows::isSignalReturn(uint64_t address) {
 }
 
 uint32_t GoRows::switchedRuleOf(const Function &function, const Places &places) {
-    // Those that never return to their caller: what they call is the root of another stack.
+    // What they call is the root of another stack. (The goroutine that was there is parked, mostly; where morestack
+    // only makes its stack larger it goes on, but nothing on this stack leads to it.)
     if (isNamed(function, "runtime.mcall") || isNamed(function, "runtime.morestack") ||
         isNamed(function, "runtime.clone")) {
         return UNWIND_CFA_END;
