@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "byte-cursor.h"
+#include "code-scan.h"
 #include "unwind-table.h"
 
 namespace hotspan::unwind {
@@ -238,9 +239,14 @@ uint32_t GoRows::switchedRuleOf(const Function &function, const Places &places) 
 }
 
 bool GoRows::stepRows(const Function &function, uint64_t end, RowSink &sink) {
-    // C code that Go's linker put there: no depths, no rules.
+    // C code that Go's linker put there has no depths.
     if (function.depthsOffset == 0) {
         sink.row(function.entry, UNWIND_CFA_NONE);
+        auto sizeBytes = static_cast<size_t>(end - function.entry);
+        const uint8_t *bytes = sizeBytes <= maxScannedBytes ? codeAt(function.entry, sizeBytes) : nullptr;
+        if (bytes != nullptr) {
+            scanCode(bytes, sizeBytes, function.entry, sink);
+        }
         return true;
     }
     if (!readDepths(function, end)) {

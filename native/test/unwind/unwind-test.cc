@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "elf-builder.h"
+#include "unwind/code-scan.h"
 #include "unwind/cfi-expression.h"
 #include "unwind/table-cache.h"
 #include "unwind/table-writer.h"
@@ -204,6 +205,68 @@ void testRecords() {
     printf("records: ok\n");
 }
 
+class MapSink : public RowSink {
+  public:
+    void row(uint64_t address, uint32_t rule) override { rules[address] = rule; }
+    std::string at(uint64_t address) const { return describeRule(std::prev(rules.upper_bound(address))->second); }
+    std::map<uint64_t, uint32_t> rules;
+};
+
+/** Code without call frame information: two ways out, one of them early, and a call with arguments on the stack. */
+void testScan() {
+    const std::string code("\x53"                                                  // 0: push %rbx
+                           "\x85\xff"                                              // 1: test %edi, %edi
+                           "\x74\x13"                                              // 3: je 24
+                           "\x55"                                                  // 5: push %rbp
+                           "\x48\x83\xec\x10"                                      // 6: sub $16, %rsp
+                           "\x6a\x01"                                              // 10: push $1
+                           "\xe8\x00\x00\x00\x00"                                  // 12: call
+                           "\x48\x83\xc4\x18"                                      // 17: add $24, %rsp
+                           "\x5d"                                                  // 21: pop %rbp
+                           "\x5b"                                                  // 22: pop %rbx
+                           "\xc3"                                                  // 23: ret
+                           "\x5b"                                                  // 24: pop %rbx
+                           "\xc3"                                                  // 25: ret
+                           "\x55\x48\x89\xe5\x48\x81\xec\x00\x10\x00\x00\xc9\xc3", // 26: a frame by rbp
+                           39);
+    const std::pair<size_t, const char *> wanted[] = {
+        {0, "rsp+8"},
+        {1, "rsp+16"},
+        {6, "rsp+24 rbp=*cfa-24"},
+        {17, "rsp+48 rbp=*cfa-24"},
+        {21, "rsp+24 rbp=*cfa-24"},
+        {22, "rsp+16"},
+        {23, "rsp+8"},
+        {24, "rsp+16"},
+        {25, "rsp+8"},
+    };
+    MapSink sink;
+    CHECK(scanCode(reinterpret_cast<const uint8_t *>(code.data()), 26, 0x1000, sink));
+    for (const auto &[at, rule] : wanted) {
+        if (sink.at(0x1000 + at) != rule) {
+            printf("at %zu: %s; wanted %s\n", at, sink.at(0x1000 + at).c_str(), rule);
+            exit(1);
+        }
+    }
+    MapSink framed;
+    CHECK(scanCode(reinterpret_cast<const uint8_t *>(code.data()) + 26, 13, 0, framed));
+    CHECK(framed.at(11) == "rsp+4112 rbp=*cfa-16" && framed.at(12) == "rsp+8");
+    // and $-16, %rsp: where rsp is then, only rbp knows.
+    MapSink aligned;
+    CHECK(!scanCode(reinterpret_cast<const uint8_t *>("\x55\x48\x83\xe4\xf0\x90"), 6, 0, aligned));
+    CHECK(aligned.at(1) == "rsp+16 rbp=*cfa-16" && aligned.at(5) == "none");
+    for (int i = 0; i < 20000; i++) {
+        std::string noise(1 + below(60), '\0');
+        for (char &byte : noise) {
+            byte = static_cast<char>(below(3) == 0 ? code[below(code.size())] : random64());
+        }
+        MapSink any;
+        scanCode(reinterpret_cast<const uint8_t *>(noise.data()), noise.size(), 0, any);
+        CHECK(any.rules.empty() || any.rules.rbegin()->first < noise.size());
+    }
+    printf("scan: ok\n");
+}
+
 /** The writer against a map, with pages of many rules, long rows over pages without rows, and gaps. */
 void testWriter() {
     for (int round = 0; round < 60; round++) {
@@ -358,6 +421,7 @@ int main(int argc, char **argv) {
     testExpressions();
     testPrograms();
     testRecords();
+    testScan();
     testWriter();
     testCache(argv[1]);
     for (int i = 2; i < argc; i++) {

@@ -232,3 +232,31 @@ test('rbp in Go functions is where the code puts it', { timeout: 120_000, skip: 
   const handlerEnd = functions.get('runtime.sigreturn__sigaction.abi0')?.[0]?.address ?? 0n;
   assert.deepEqual(rulesAt(file, [handlerEnd, handlerEnd - 1n]), ['signal rsp+40', 'signal rsp+40']);
 });
+
+test('C code that Go linked in has rules, though its call frame information is gone', {
+  timeout: 300_000,
+  skip: !hasGo && 'no Go here',
+}, () => {
+  // Go's own linker, as for all programs whose only C is that of the standard library.
+  const file = build('go-net', 'go', ['build', '-ldflags=-linkmode=internal', '-o', '{out}', '{src}resolver.go'], {
+    CGO_ENABLED: '1',
+  });
+  const isC = ([name]: [string, Instruction[]]) => /^(_cgo_[0-9a-f]+_C|crosscall1$|threadentry$|x_cgo_)/.test(name);
+  const functions = [...disassemble(file)].filter(isC);
+  let calls = 0;
+  for (const [name, code] of functions) {
+    const depths = code.map(({ text }) => (/^push /.test(text) ? 8 : Number(/^sub +\$(0x[0-9a-f]+),%rsp$/.exec(text)?.[1] ?? 0)));
+    code.forEach(({ text, address }, index) => {
+      const [before, after] = [code[index - 1], code[index + 1]];
+      // Functions with ways out before the call are left to the test of the scan itself.
+      if (!/^call /.test(text) || !before || !after || code.slice(0, index).some(it => /^(ret|add .*%rsp$|pop )/.test(it.text)))
+        return;
+      const depth = depths.slice(0, index).reduce((sum, one) => sum + one, 8);
+      const [rule = ''] = rulesAt(file, [address]);
+      assert.ok(rule === `rsp+${depth}` || rule.startsWith(`rsp+${depth} `), `${name} at ${address.toString(16)}: ${rule}`);
+      calls++;
+    });
+  }
+  console.log(`${calls} calls in ${functions.length} functions`);
+  assert.ok(calls > 20);
+});
