@@ -1,0 +1,68 @@
+/** Records running programs as `hotspan record` does, and counts for each how many of its stacks reach the thread's true root. */
+
+import { recordProfile } from '../../agent/record.ts';
+import type { FullProfile } from '../../agent/store/full-profile.ts';
+import type { FrameRow } from '../../agent/store/rows.ts';
+
+export interface LiveTally {
+  samples: number;
+  /** Reach the root, and it is one that threads begin with. */
+  complete: number;
+  /** Samples that do not, by the reason that they carry. */
+  readonly reasons: Record<string, number>;
+  /** Samples that claim to be complete and begin elsewhere, by the name of what they begin with: they lie. */
+  readonly falseRoots: Record<string, number>;
+}
+
+const incompletePrefix = 'incomplete: ';
+
+/**
+ * Where threads begin: crt1 and the dynamic linker, glibc's and musl's threads, makecontext, Go's goroutines and threads, and the
+ * coroutine of coroutines.c that begins with no caller.
+ */
+const ROOTS =
+  /^(_start|_start_c|_dl_start_user|start_thread|(__|__GI___)?clone3?|__start_context|fiber_outer|crosscall1|runtime\.(goexit|mstart|mcall|systemstack|rt0_go|morestack|sigtramp|asmcgocall|cgocallback|goexit1|mstart1|mstart0)(\.abi0)?|_rt0_amd64(_linux)?)$/;
+
+/** A binary without symbols gives its roots no names: then they are not known to be wrong. */
+function isRoot(frame: FrameRow): boolean {
+  const name = frame.lines.at(-1)?.name ?? '';
+  return frame.isGuess || ROOTS.test(name);
+}
+
+function add(record: Record<string, number>, key: string, count: number): void {
+  record[key] = (record[key] ?? 0) + count;
+}
+
+function countEntry(tally: LiveTally, root: FrameRow | undefined, count: number): void {
+  tally.samples += count;
+  const name = root?.lines.at(-1)?.name ?? 'no frames';
+  if (name.startsWith(incompletePrefix)) add(tally.reasons, name.slice(incompletePrefix.length), count);
+  else if (root === undefined || !isRoot(root)) add(tally.falseRoots, name, count);
+  else tally.complete += count;
+}
+
+/** By pid. Samples of other programs, and those that were in the kernel alone, do not count. */
+export function tallyProfile(profile: FullProfile, pids: ReadonlySet<number>): Map<number, LiveTally> {
+  const tallies = new Map<number, LiveTally>();
+  for (const { thread, stack, count } of profile.entries) {
+    const pid = profile.threads[thread]?.pid ?? 0;
+    const frames = profile.stacks[stack] ?? [];
+    const root = profile.frames[frames.at(-1) ?? -1];
+    if (!pids.has(pid) || root?.kind === 'kernel') continue;
+    const tally = tallies.get(pid) ?? { samples: 0, complete: 0, reasons: {}, falseRoots: {} };
+    tallies.set(pid, tally);
+    countEntry(tally, root, count);
+  }
+  return tallies;
+}
+
+/** Records the whole host for so long. */
+export async function recordLive(
+  pids: ReadonlySet<number>,
+  durationMs: number,
+  frequencyHz: number,
+): Promise<Map<number, LiveTally>> {
+  const { signal } = new AbortController();
+  const options = { durationMs, pid: undefined, comm: undefined, event: 'cpu', frequencyHz, signal } as const;
+  return tallyProfile(await recordProfile(options, () => {}), pids);
+}
