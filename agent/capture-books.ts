@@ -18,6 +18,8 @@ export class SourceBooks {
   inHand = 0;
   /** Records given up in user space, by reason. */
   readonly dropped = new Map<string, number>();
+  /** Records whose user stack has not its true root, by why its walk ended. They are stored: no loss. */
+  readonly incomplete = new Map<string, number>();
   /** Kernel counters by reason, runs before this one included. */
   private readonly kernel = new Map<string, number>();
   private readonly closedRuns = new Map<string, number>();
@@ -27,6 +29,10 @@ export class SourceBooks {
   drop(reason: string, count: number): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
     this.inHand = Math.max(0, this.inHand - count);
+  }
+
+  countIncomplete(end: string): void {
+    this.incomplete.set(end, (this.incomplete.get(end) ?? 0) + 1);
   }
 
   /**

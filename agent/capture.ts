@@ -22,6 +22,7 @@ import type {
   StackBytes,
 } from './sources/source.ts';
 import { StackResolver } from './stack-resolver.ts';
+import { defaultUnwindBytes, incompleteReason, Unwinding, type UnwindOptions } from './unwinding.ts';
 
 /** A stack as the symbolizer's location ids, root first: user frames, then kernel frames. Empty where none was taken. */
 export type LocationStack = Uint32Array;
@@ -47,6 +48,9 @@ export interface CaptureOptions {
   readonly symbolCacheBytes?: number;
   /** Where JVMs may be asked for names. */
   readonly jvmPerfMaps?: JvmPerfMaps | undefined;
+  readonly unwind?: UnwindOptions;
+  /** Told what does not work here while the rest does. */
+  readonly warn?: (message: string) => void;
 }
 
 /** 10 ms between drains: 100 wake-ups a second, and nothing waits longer than a person can see. */
@@ -64,6 +68,7 @@ export class Capture {
   readonly features: KernelFeatures;
   readonly symbolizer: NativeSymbolizer;
   readonly reader: NativePerfReader;
+  readonly unwinding: Unwinding;
   /** Per source and since its first start: what was received and what became of it. */
   readonly books = new Map<SourceName, SourceBooks>();
   private readonly options: CaptureOptions;
@@ -83,6 +88,11 @@ export class Capture {
         options.output.frame(info);
       },
     });
+    this.unwinding = new Unwinding(
+      options.native,
+      options.unwind ?? { maxBytes: defaultUnwindBytes, cacheDir: '' },
+      options.warn ?? (() => {}),
+    );
     this.reader = options.native.createPerfReader({ intervalMs: drainIntervalMs, maxRecords: 8192, maxBytes: 1 << 20 }, batch =>
       this.receive(batch),
     );
@@ -116,6 +126,7 @@ export class Capture {
       this.bookOf(name).close(entry.running.counts());
       this.started.delete(name);
       this.byIndex[entry.index] = undefined;
+      if (this.started.size === 0) this.unwinding.release();
     });
   }
 
@@ -142,22 +153,28 @@ export class Capture {
   }
 
   pendingStacks(): number {
-    return this.resolver.pending;
+    return this.resolver.pending + this.unwinding.pending;
   }
 
   /** Waits until all that was written before the call has been handed to the output, names included. */
   async flush(): Promise<void> {
     await this.reader.flush();
-    await this.resolver.settle();
+    await this.settle();
   }
 
   /** Stops everything and frees it. What was captured is handed to the output first. */
   async close(): Promise<void> {
     for (const name of this.runningNames()) await this.stop(name);
-    await this.resolver.settle();
+    await this.settle();
     await this.options.jvmPerfMaps?.settle();
     this.reader.close();
+    this.unwinding.close();
     this.symbolizer.close();
+  }
+
+  private async settle(): Promise<void> {
+    await this.unwinding.settle();
+    await this.resolver.settle();
   }
 
   private async inTurn<T>(name: SourceName, action: () => Promise<T>): Promise<T> {
@@ -172,9 +189,9 @@ export class Capture {
   }
 
   private hostFor(sourceIndex: number): SourceHost {
-    const { native, objectDir, ownPid, bufferPages } = this.options;
+    const { objectDir, ownPid, bufferPages } = this.options;
     const host = {
-      native,
+      native: this.unwinding.shared(),
       reader: this.reader,
       symbolizer: this.symbolizer,
       features: this.features,
@@ -231,10 +248,11 @@ export class Capture {
     const { output } = this.options;
     return {
       sample: sample => {
-        this.withStack(books, sample.pid, sample.stack, stack => output.sample(name, sample, stack));
+        this.withStack(books, sample, stack => output.sample(name, sample, stack));
       },
       span: span => {
-        this.withStack(books, span.pid, span.stack, stack => output.span(name, span, stack));
+        const { pid, startNs, durationNs, stack: bytes } = span;
+        this.withStack(books, { pid, timeNs: startNs + durationNs, stack: bytes }, stack => output.span(name, span, stack));
       },
       processStarted: process => {
         this.symbolizer.processChanged(process.pid);
@@ -248,29 +266,57 @@ export class Capture {
     };
   }
 
-  private withStack(
-    books: SourceBooks,
-    pid: number,
-    stack: StackBytes | undefined,
-    deliver: (stack: LocationStack) => void,
-  ): void {
+  private withStack(books: SourceBooks, { pid, timeNs, stack }: Stacked, deliver: (stack: LocationStack) => void): void {
     if (stack === undefined || stack.kernel.length + stack.user.length === 0) {
       deliver(new Uint32Array(0));
       return;
     }
+    if (!this.unwinding.canResume(stack)) {
+      this.nameStack(books, { pid, timeNs, stack }, deliver);
+      return;
+    }
+    books.inHand = 0;
+    books.pending += 1;
+    // Asked for now, while the process is there.
+    this.resolver.locate(pid, stack);
+    void this.unwinding.resume(pid, timeNs, stack).then(resumed => {
+      books.pending -= 1;
+      books.inHand = 1;
+      this.nameStack(books, { pid, timeNs, stack: resumed }, deliver);
+      books.stored += books.inHand;
+      books.inHand = 0;
+      this.resolver.describeSoon();
+    });
+  }
+
+  private nameStack(
+    books: SourceBooks,
+    { pid, timeNs, stack }: Stacked & { stack: StackBytes },
+    deliver: (stack: LocationStack) => void,
+  ): void {
+    const { end } = stack;
+    this.unwinding.noteEnd(pid, timeNs, stack);
+    if (incompleteReason(end) !== '') books.countIncomplete(end);
     const located = this.resolver.locate(pid, stack);
     this.options.jvmPerfMaps?.observe(pid, located);
     if (this.resolver.isNamed(located)) {
-      deliver(this.resolver.trusted(located));
+      deliver(this.resolver.shown(located, end));
       return;
     }
     const isQueued = this.resolver.queue(located, () => {
       books.pending -= 1;
       books.stored += 1;
-      deliver(this.resolver.trusted(located));
+      deliver(this.resolver.shown(located, end));
     });
     books.inHand = 0;
     if (isQueued) books.pending += 1;
     else books.drop('symbols_behind', 1);
   }
+}
+
+/** What has a stack: whose, and when it was taken. */
+interface Stacked {
+  readonly pid: number;
+  readonly timeNs: number;
+  readonly stack: StackBytes | undefined;
 }

@@ -181,6 +181,7 @@ class Agent {
       ownPid: process.pid,
       maxPendingBytes: config.pendingBytes,
       hasJvmPerfMaps: config.jvmPerfMap,
+      unwind: { maxBytes: config.unwindBytes, cacheDir: join(config.dataDir, 'unwind') },
       retention: { maxBytes: config.retentionBytes, maxAgeMs: config.retentionAgeMs },
     };
     const urls = debuginfodUrls(config.debuginfodUrls);

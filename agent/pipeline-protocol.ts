@@ -3,6 +3,7 @@
 import type { PipelineStatus, PipelineTotals } from './pipeline.ts';
 import type { SourceState, TargetCompletion } from './server/api.ts';
 import type { SourceSettings } from './sources/source.ts';
+import type { UnwindOptions } from './unwinding.ts';
 
 export interface PipelineWorkerData {
   readonly databasePath: string;
@@ -10,6 +11,7 @@ export interface PipelineWorkerData {
   readonly ownPid: number;
   readonly bufferPages?: number;
   readonly hasJvmPerfMaps: boolean;
+  readonly unwind: UnwindOptions;
   /** Memory for spans that wait while the store cannot be written. */
   readonly maxPendingBytes: number;
   readonly retention: { readonly maxBytes: number; readonly maxAgeMs: number };

@@ -21,7 +21,8 @@ function start(data: PipelineWorkerData): PipelineApi {
   const { databasePath, retention, maxPendingBytes } = data;
   const store = openStoreWriter({ path: databasePath, retention, maxPendingBytes, warn });
   const native = loadAddon();
-  const base = { native, store, objectDir: data.objectDir, ownPid: data.ownPid, hasJvmPerfMaps: data.hasJvmPerfMaps, warn };
+  const { objectDir, ownPid, hasJvmPerfMaps, unwind } = data;
+  const base = { native, store, objectDir, ownPid, hasJvmPerfMaps, unwind, warn };
   const pipeline = new Pipeline(data.bufferPages === undefined ? base : { ...base, bufferPages: data.bufferPages });
   pipeline.begin();
   const { debuginfod } = data;

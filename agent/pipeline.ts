@@ -10,6 +10,7 @@ import type { SourceBooks } from './capture-books.ts';
 import type { SourceName } from './events/index.ts';
 import { HostMeter } from './host-meter.ts';
 import { JvmPerfMaps } from './jvm-perf-maps.ts';
+import { LedgerWriter } from './ledger-writer.ts';
 import { Clock } from './lib/clock.ts';
 import { OperationMeter } from './operation-meter.ts';
 import { ProcessTable } from './process-table.ts';
@@ -20,6 +21,7 @@ import { resolveSettings } from './sources/settings.ts';
 import type { Sample, SourceSettings, Span } from './sources/source.ts';
 import { SpanIds } from './span-ids.ts';
 import type { OperationRow, SpanRow, StoreWriter } from './store/rows.ts';
+import type { UnwindOptions } from './unwinding.ts';
 
 export interface PipelineOptions {
   readonly native: NativeAddon;
@@ -29,6 +31,7 @@ export interface PipelineOptions {
   readonly bufferPages?: number;
   /** Ask JVMs for names. */
   readonly hasJvmPerfMaps: boolean;
+  readonly unwind?: UnwindOptions;
   readonly warn: (message: string) => void;
 }
 
@@ -54,7 +57,7 @@ export class Pipeline {
   private readonly ids = new SpanIds();
   private readonly failures = new Map<SourceName, string>();
   private readonly settings = new Map<SourceName, SourceSettings>();
-  private readonly ledgerWritten = new Map<string, number>();
+  private readonly ledger: LedgerWriter;
   /** Handed to the store, which had no room; it has told the ledger itself. */
   private readonly refusedByStore = new Map<SourceName, number>();
   private readonly timers: NodeJS.Timeout[] = [];
@@ -65,11 +68,20 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.options = options;
     this.store = options.store;
+    this.ledger = new LedgerWriter(options.store);
     this.clock = new Clock(() => options.native.clockPair());
     this.processes = new ProcessTable(options.store, this.clock);
-    const { native, objectDir, ownPid, bufferPages } = options;
-    const jvmPerfMaps = options.hasJvmPerfMaps ? new JvmPerfMaps(options.warn) : undefined;
-    const base = { native, objectDir, ownPid, output: this.output(), jvmPerfMaps };
+    const { native, objectDir, ownPid, bufferPages, unwind, warn } = options;
+    const jvmPerfMaps = options.hasJvmPerfMaps ? new JvmPerfMaps(warn) : undefined;
+    const base = {
+      native,
+      objectDir,
+      ownPid,
+      warn,
+      output: this.output(),
+      jvmPerfMaps,
+      ...(unwind === undefined ? {} : { unwind }),
+    };
     this.capture = new Capture(bufferPages === undefined ? base : { ...base, bufferPages });
     this.programMeter = new ProgramMeter(this.capture, native);
   }
@@ -176,7 +188,7 @@ export class Pipeline {
     return {
       version: this.version,
       lost,
-      mapBytes: states.reduce((sum, state) => sum + state.mapBytes, 0),
+      mapBytes: states.reduce((sum, state) => sum + state.mapBytes, this.capture.unwinding.stats()?.mapBytes ?? 0),
       bufferBytes: states.reduce((sum, state) => sum + state.bufferBytes, 0),
       bpfCpuShare: states.reduce((sum, state) => sum + state.cpuShare, 0),
       symbolizerBytes: this.capture.symbolizer.memory().bytes,
@@ -290,7 +302,8 @@ export class Pipeline {
 
   private flush(): void {
     this.guarded(() => {
-      this.writeLedger();
+      this.capture.readCounters();
+      this.ledger.write(this.capture.books, Date.now());
       this.store.flush();
       this.oldestMs ??= this.store.oldestMs();
       this.version += 1;
@@ -334,28 +347,6 @@ export class Pipeline {
       for (const row of this.operationMeter.take(name, sums, nowMs)) this.store.operation(row);
     }
     for (const row of this.hostMeter.take(nowMs, loadavg()[0] ?? 0)) this.store.metric(row);
-  }
-
-  /** Adds to the ledger what has changed in the books since the last time. */
-  private writeLedger(): void {
-    this.capture.readCounters();
-    const nowMs = Date.now();
-    for (const [name, books] of this.capture.books) {
-      this.ledgerEntry(name, 'seen', books.seen(), nowMs);
-      this.ledgerEntry(name, 'stored', books.stored, nowMs);
-      this.ledgerEntry(name, 'in_flight', books.inFlight(), nowMs);
-      for (const [reason, count] of books.lost()) this.ledgerEntry(name, `lost:${reason}`, count, nowMs);
-    }
-    for (const [table, count] of Object.entries(this.store.dropped()))
-      this.ledgerEntry('store', `dropped:${table}`, count, nowMs);
-  }
-
-  private ledgerEntry(source: string, stage: string, total: number, timeMs: number): void {
-    const key = `${source} ${stage}`;
-    const change = total - (this.ledgerWritten.get(key) ?? 0);
-    if (change === 0) return;
-    this.store.ledger(source, stage, change, timeMs);
-    this.ledgerWritten.set(key, total);
   }
 }
 

@@ -13,6 +13,8 @@ import { openStoreReader } from './store/reader.ts';
 import { openStoreWriter } from './store/writer.ts';
 
 const progressMs = 250;
+/** For the unwind tables of what runs already: some tenths of a second on most hosts. A stack whose table comes later waits for it. */
+const maxPreparationMs = 3000;
 
 /** Records until the duration is over or the signal is aborted. Throws a BpfError where sampling cannot be attached. */
 export async function recordProfile(
@@ -51,6 +53,7 @@ async function capture(
   try {
     // Processes first: a sample's owner is then known when the sample comes.
     await startProcesses(pipeline, warnings);
+    await pipeline.capture.unwinding.ready(maxPreparationMs);
     await pipeline.startSource('cpu', { hz: options.frequencyHz });
     pipeline.begin();
     const fromMs = Date.now();

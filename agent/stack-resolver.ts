@@ -4,7 +4,9 @@
  */
 
 import type { FrameInfo, FrameKind, NativeSymbolizer } from './bpf/native.ts';
+import type { UnwindEnd } from './events/index.ts';
 import type { StackBytes } from './sources/source.ts';
+import { incompleteReason } from './unwinding.ts';
 
 /** More than this many waiting samples or spans means that names do not keep up; further ones are dropped and counted. */
 const maxWaiting = 65_536;
@@ -75,11 +77,25 @@ export class StackResolver {
     return true;
   }
 
+  /** A named stack as it is shown: one without its true root stands under a root of its own that says why. */
+  shown(stack: Uint32Array, end: UnwindEnd): Uint32Array {
+    if (end === 'frame_pointer') return this.cutWhereLost(stack);
+    const reason = incompleteReason(end);
+    if (reason === '') return stack;
+    // An address outside of all code is the reason itself, and no frame.
+    const isRootLost = end === 'no_mapping' && this.unmapped.has(stack[0] as number);
+    const kept = stack.subarray(isRootLost ? 1 : 0);
+    const marked = new Uint32Array(kept.length + 1);
+    marked[0] = this.mark(`incomplete: ${reason}`);
+    marked.set(kept, 1);
+    return marked;
+  }
+
   /**
-   * A named stack as it is shown. Code built without frame pointers leaves any value in their register; what the walk found from
-   * there on is no caller, so it is cut off and the rest stands under a root of its own that says so.
+   * Walked by frame pointers alone. Code built without them leaves any value in their register; what the walk found from there on is no
+   * caller, so it is cut off and the rest stands under a root of its own that says so.
    */
-  trusted(stack: Uint32Array): Uint32Array {
+  private cutWhereLost(stack: Uint32Array): Uint32Array {
     if (this.unmapped.size === 0) return stack;
     for (let i = stack.length - 1; i >= 0; i -= 1) {
       if (!this.unmapped.has(stack[i] as number)) continue;
@@ -124,7 +140,7 @@ export class StackResolver {
     for (const info of await this.symbolizer.describe(ids)) {
       this.markNamed(info.id);
       if (info.kind === 'unresolved' && info.module === '') this.unmapped.add(info.id);
-      else this.output.frame(info);
+      this.output.frame(info);
     }
     // The symbolizer answers for every id that it gave out; one left out would keep its samples waiting for ever.
     for (const id of ids) this.asked.delete(id);

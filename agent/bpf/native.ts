@@ -255,6 +255,71 @@ export interface ElfSymbol {
   returnOffsets: number[];
 }
 
+/** What the unwinder holds and has done since it was made; bytes are of kernel memory unless said otherwise. */
+export interface UnwinderStats {
+  /** Whose executable mappings are known, and how many these are. */
+  processes: number;
+  mappings: number;
+  files: number;
+  /** Tables in the maps, their rows and bytes. */
+  tables: number;
+  rows: number;
+  tableBytes: number;
+  /** Tables that had to go for others, and that found no room. */
+  evictions: number;
+  refusals: number;
+  /** Of blocks: in whole, as used, and at most. */
+  blockBytes: number;
+  usedBytes: number;
+  maxBytes: number;
+  /** Of all maps, blocks included. */
+  mapBytes: number;
+  /** Of the buffers that tell of mappings, in user space. */
+  eventBufferBytes: number;
+  /** Tables made from files, the time it took, and those taken from the cache on disk. */
+  builds: number;
+  buildMs: number;
+  cacheHits: number;
+  /** Files that could not be opened: their code is walked by frame pointers. */
+  unreadableFiles: number;
+  /** Files whose tables are still to be made. */
+  waitingFiles: number;
+  /** Mappings, execs, forks and exits told by the kernel, and those that it had no room for. */
+  events: number;
+  lostEvents: number;
+  /** Looks at all processes: one at the start, others after a loss. How long the first took, and until its tables were there. */
+  scans: number;
+  scanMs: number;
+  readyMs: number;
+  /** Single processes that were read again. */
+  rereads: number;
+  /** Processes that found no room in the map. */
+  unpublished: number;
+  /** Copied stacks that were walked on, of these those that reached the root, and those for which there was no room. */
+  resumed: number;
+  completed: number;
+  refused: number;
+  waitingStacks: number;
+  waitingBytes: number;
+}
+
+/** Keeps what the programs unwind user stacks by: mappings of all processes, and tables of their files (bpf/lib/unwind-table.h). */
+export interface NativeUnwinder {
+  /** Before load: puts the shared maps in place of the object's own and switches its walk on. False where it does not unwind. */
+  share(object: NativeObject): boolean;
+  /**
+   * Walks on a stack whose walk lacked a mapping or a table: `raw` is struct unwind_resume and the copied stack, as in the record.
+   * Resolves once the table is there, or some seconds later, with the further return addresses (u64, towards the root) and why the walk ended.
+   * At once, with nothing, where too many wait.
+   */
+  resume(pid: number, timeNs: number, raw: Uint8Array): Promise<{ addresses: Buffer; end: number }>;
+  /** The walk ended at code whose table had no room: it is tried again. */
+  want(pid: number, timeNs: number, address: bigint): void;
+  stats(): UnwinderStats;
+  /** Ends its threads and maps; what is being resumed is rejected. Objects that share the maps keep them till they are closed. Idempotent. */
+  close(): void;
+}
+
 /** A pointer has 8 bytes and no sign; a structure that is passed by value its size; void 0 bytes. */
 export interface ValueType {
   readonly bytes: number;
@@ -278,6 +343,8 @@ export interface NativeAddon {
   detachAll(links: readonly NativeLink[]): void;
   createPerfReader(options: PerfReaderOptions, onBatch: (batch: PerfBatch) => void): NativePerfReader;
   createSymbolizer(options: { maxBytes: number }): NativeSymbolizer;
+  /** `maxBytes` of tables and lists in kernel memory, 2^20..2^28. `cacheDir`: where tables are kept on disk; '' for nowhere. */
+  createUnwinder(options: { maxBytes: number; cacheDir: string }): NativeUnwinder;
   /** Tries each feature with a tiny program. 50-300 ms. */
   probeFeatures(): KernelFeatures;
   /** Number and names of arguments of a kernel function from BTF and whether it returns a value; undefined where BTF has none. */

@@ -118,6 +118,16 @@ export const configKeys = {
     needsRestart: true,
     help: 'authority (PEM) whose client certificates are let in, and no others',
   },
+  unwindBytes: {
+    name: 'unwind.bytes',
+    kind: 'size',
+    placeholder: 'SIZE',
+    default: 32 * 2 ** 20,
+    min: 0,
+    max: 256 * 2 ** 20,
+    needsRestart: true,
+    help: 'kernel memory for unwind tables; 0 walks stacks by frame pointers alone',
+  },
   retentionBytes: {
     name: 'retention.bytes',
     kind: 'size',

@@ -15,6 +15,7 @@
 #include "link.h"
 #include "perf-reader.h"
 #include "tracefs.h"
+#include "unwind/unwinder.h"
 
 #if __has_include("symbols/symbolizer.h")
 #include "symbols/symbolizer.h"
@@ -128,6 +129,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("enableProgramStats", Napi::Function::New(env, EnableProgramStats, "enableProgramStats"));
     exports.Set("clockPair", Napi::Function::New(env, ClockPair, "clockPair"));
     exports.Set("setErrorFactory", Napi::Function::New(env, SetErrorFactory, "setErrorFactory"));
+    RegisterUnwinder(env, exports);
 #ifdef HOTSPAN_HAS_SYMBOLIZER
     RegisterSymbolizer(env, exports);
 #endif
