@@ -36,8 +36,11 @@ test('gdb stops a program at many places and sees it to its root', async () => {
     assert.equal(end, 'outermost');
     assert.equal(frames[0]?.pc, ip);
     assert.equal(frames[0]?.sp, registers[7]);
-    // main's three frames of libc and crt1 above it are the same in all.
-    assert.deepEqual(frames.slice(-4), threads[0]?.frames.slice(-4));
+    // The frames of libc and crt1 above main are the same in all.
+    assert.deepEqual(
+      frames.slice(-3).map(({ pc }) => pc),
+      threads[0]?.frames.slice(-3).map(({ pc }) => pc),
+    );
   }
 });
 
