@@ -123,6 +123,18 @@ for (const isRolledUp of [false, true]) {
   });
 }
 
+test('seconds are told apart as long as they are kept, though their minute is there already', context => {
+  const store = openTestStore(context);
+  writeThreads(store);
+  store.nowMs = noonMs + 120_000;
+  store.writer.metric({ name: 'host.cpu', labels: '', timeMs: store.nowMs, value: 1 });
+  store.writer.flush();
+  assert.ok((store.reader.extent().tables.sample_minute ?? 0) > 0);
+  const { threads } = store.reader.threads({ fromMs: noonMs, toMs: noonMs + 12_000, filter: 'tid=101', points: 12, limit: 10 });
+  const lock = threads[0]?.kinds.find(({ kind }) => kind === 'lock')?.values;
+  assert.deepEqual(lock, [...Array.from({ length: 10 }, (_, second) => 500_000_000 + second), 0, 0]);
+});
+
 test('threads over time: in threads, and by kind of time', context => {
   const store = openTestStore(context);
   writeThreads(store);

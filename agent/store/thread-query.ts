@@ -6,7 +6,7 @@ import type { ThreadsQuery, ThreadsResult, ThreadTimeline, TimeKind } from './ro
 import type { SeriesIndex } from './series-index.ts';
 import type { StackTrie } from './stack-trie.ts';
 import { TimeKindReader } from './time-kinds.ts';
-import { planTimes, readMarks } from './time-plan.ts';
+import { bySeconds, planTimes, readMarks } from './time-plan.ts';
 
 const threadsType = 'threads';
 const stepsSeconds = [1, 5, 10, 30, 60, 300, 3600, 86_400];
@@ -35,7 +35,8 @@ export class ThreadReader {
     const stepMs = (stepsSeconds.find(step => (toMs - fromMs) / (step * 1000) <= points) ?? 86_400) * 1000;
     const beginMs = Math.floor(fromMs / stepMs) * stepMs;
     const steps = Math.max(0, Math.ceil((toMs - beginMs) / stepMs));
-    const plan = planTimes({ fromMs: beginMs, toMs }, readMarks(this.database));
+    const marks = readMarks(this.database);
+    const plan = planTimes({ fromMs: beginMs, toMs }, stepMs < 60_000 ? bySeconds(marks) : marks);
     const threads = new Map<string, ThreadSums>();
     const isWanted = this.series.tester(compileSeriesFilter(filter));
     this.times.each(threadsType, plan, isWanted, ({ atMs, lengthMs, series }, kinds) => {

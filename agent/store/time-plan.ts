@@ -27,6 +27,11 @@ export function readMarks(database: Database.Database): RollupMarks {
   return { rolledMinute: readMeta(database, 'rolled_minute') ?? 0, secondsFloor: readMeta(database, 'seconds_floor') ?? 0 };
 }
 
+/** Marks under which seconds are read as long as they are kept, though their minutes are there: for steps shorter than a minute. */
+export function bySeconds({ rolledMinute, secondsFloor }: RollupMarks): RollupMarks {
+  return { rolledMinute: Math.min(rolledMinute, Math.ceil(secondsFloor / 60)), secondsFloor };
+}
+
 export function planTimes({ fromMs, toMs }: TimeRange, { rolledMinute, secondsFloor }: RollupMarks): TimePlan {
   let from = Math.floor(fromMs / 1000);
   let to = Math.ceil(toMs / 1000);

@@ -13,12 +13,14 @@ import { FlamePage } from './views/flame-page.tsx';
 import { HelpOverlay, isHelpOpen } from './views/help-overlay.tsx';
 import { OverviewPage } from './views/overview-page.tsx';
 import { ProbesPage } from './views/probes-page.tsx';
+import { ThreadsPage } from './views/threads-page.tsx';
 import { TopBar } from './views/top-bar.tsx';
 import { TracesPage } from './views/traces-page.tsx';
 
 const views: Readonly<Record<PageName, { title: string; key: string; view: ComponentType }>> = {
   overview: { title: 'Overview', key: 'o', view: OverviewPage },
   flame: { title: 'Flame', key: 'f', view: FlamePage },
+  threads: { title: 'Threads', key: 's', view: ThreadsPage },
   traces: { title: 'Traces', key: 't', view: TracesPage },
   probes: { title: 'Probes', key: 'p', view: ProbesPage },
   agent: { title: 'Agent', key: 'a', view: AgentPage },

@@ -1,6 +1,6 @@
 /** The address of the page holds the whole state of the UI: which page, and the parameters of it. Read and written here, purely. */
 
-export const pages = ['overview', 'flame', 'traces', 'probes', 'agent'] as const;
+export const pages = ['overview', 'flame', 'threads', 'traces', 'probes', 'agent'] as const;
 export type PageName = (typeof pages)[number];
 
 export interface Address {

@@ -43,7 +43,7 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
       <b data-testid="flame-total">{formatValue(layout.total[0] ?? 0, head.unit)}</b>
       {type.noun !== '' && <span class="dim noun">{type.noun}</span>}
       <Counted type={type} head={head} />
-      {state.without.length > 0 && (
+      {state.without.length > 0 && head.withheld > 0 && (
         <button
           type="button"
           class="chip"

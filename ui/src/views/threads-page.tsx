@@ -1,0 +1,164 @@
+/** The Threads page: what every thread did, moment by moment. A drag sets the range; a thread opens its wall-clock flame graph. */
+
+import { useMemo } from 'preact/hooks';
+import type { FrameKind, ThreadsResult, ThreadTimeline } from '../../../agent/server/api.ts';
+import { formatCount, formatDuration, formatShare } from '../lib/format.ts';
+import { kindTitles } from '../lib/frame-kind.ts';
+import { isTimeKind, kindOrder, parseWithout } from '../lib/profile-types.ts';
+import { kindsOf, shareOf } from '../lib/thread-timeline.ts';
+import { filterText, navigate, param } from '../state/address.ts';
+import { apiUrl } from '../state/api.ts';
+import { useKeys } from '../state/keys.ts';
+import { queryFrom, queryTo } from '../state/live.ts';
+import { useApi } from '../state/use-api.ts';
+import { KindLegend } from './kind-legend.tsx';
+import { Empty, EmptyActions, FailureNote, PageLink, SkeletonRows } from './parts.tsx';
+import { notRunning, StartSource } from './start-source.tsx';
+import { flameOfThread, ThreadLanes } from './thread-lanes.tsx';
+
+const shortList = 60;
+const longList = 500;
+/** Ten minutes by the second: as long as the store keeps seconds. */
+const points = 600;
+
+export function ThreadsPage() {
+  const limit = param('all') === '1' ? longList : shortList;
+  const query = { from: queryFrom.value, to: queryTo.value, filter: filterText.value, points, limit };
+  const answer = useApi<ThreadsResult>(apiUrl('threads', query));
+  const isTable = param('table') === '1';
+  const without = parseWithout('cpu', param('without'));
+  const result = answer.data;
+  const toggleTable = () => navigate({ params: { table: isTable ? undefined : '1' } });
+  useKeys([{ key: 't', help: 'Threads as a table', run: toggleTable }]);
+  const present = useMemo(
+    () => new Set<FrameKind>(result?.threads.flatMap(thread => thread.kinds.map(own => own.kind))),
+    [result],
+  );
+  const toggle = (kind: FrameKind) => {
+    if (!isTimeKind(kind)) return;
+    const next = without.includes(kind) ? without.filter(other => other !== kind) : [...without, kind];
+    navigate({ params: { without: next.join(',') } });
+  };
+  return (
+    <div class={answer.isLoading ? 'threads-page loading' : 'threads-page'}>
+      <div class="section-head">
+        <h2>Threads</h2>
+        {result !== undefined && result.threads.length > 0 && <Facts result={result} />}
+        <span class="grow" />
+        <KindLegend present={present} folded={[]} without={without} onToggle={toggle} />
+        <button
+          type="button"
+          class="toggle"
+          aria-pressed={isTable}
+          onClick={toggleTable}
+          title="The same as numbers (t)"
+          data-testid="threads-as-table"
+        >
+          Table
+        </button>
+      </div>
+      {answer.failure !== undefined && <FailureNote failure={answer.failure} retry={answer.reload} />}
+      {result === undefined ? (
+        answer.failure === undefined && <SkeletonRows rows={20} />
+      ) : result.threads.length === 0 ? (
+        <NoThreads />
+      ) : isTable ? (
+        <ThreadTable result={result} />
+      ) : (
+        <ThreadLanes result={result} without={without} />
+      )}
+      {result !== undefined && result.more > 0 && <More more={result.more} isAll={limit === longList} />}
+    </div>
+  );
+}
+
+function Facts({ result }: { result: ThreadsResult }) {
+  const step = result.stepMs < 60_000 ? `${result.stepMs / 1000} s` : `${result.stepMs / 60_000} min`;
+  return (
+    <span class="dim" data-testid="threads-facts">
+      {formatCount(result.threads.length + result.more)} threads, most active first, by {step}; drag to choose a range, click a
+      thread for its flame graph
+    </span>
+  );
+}
+
+function More({ more, isAll }: { more: number; isAll: boolean }) {
+  return (
+    <div class="threads-more dim">
+      {formatCount(more)} less active threads are not shown.{' '}
+      {isAll ? 'A filter finds them.' : <PageLink to={{ params: { all: '1' } }}>Show up to {longList}</PageLink>}
+    </div>
+  );
+}
+
+function NoThreads() {
+  if (filterText.value !== '')
+    return (
+      <Empty title="No threads in this range match the filter.">
+        <EmptyActions />
+      </Empty>
+    );
+  return (
+    <Empty title="What threads did was not recorded in this range.">
+      {notRunning(['sched']).length > 0 ? (
+        <div class="row" data-testid="start-hint">
+          It comes from the source “sched”, which does not run: <StartSource name="sched" /> or{' '}
+          <code>hotspan sources start sched</code>
+        </div>
+      ) : (
+        'Its source runs; widen the time range, or wait for the next second.'
+      )}
+      <EmptyActions hasProbes />
+    </Empty>
+  );
+}
+
+function ThreadTable({ result }: { result: ThreadsResult }) {
+  const kinds = kindOrder.filter(kind => result.threads.some(thread => shareOf(thread, kind) > 0));
+  return (
+    <div class="threads-body">
+      <table class="grid" data-testid="threads-table">
+        <thead>
+          <tr>
+            <th>Thread</th>
+            <th>Process</th>
+            <th class="num">tid</th>
+            {kinds.map(kind => (
+              <th key={kind} class="num">
+                {kindTitles[kind]}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {result.threads.map(thread => (
+            <tr key={`${thread.pid} ${thread.tid}`}>
+              <td>
+                <PageLink to={flameOfThread(thread)}>{thread.thread}</PageLink>
+              </td>
+              <td>{thread.process}</td>
+              <td class="num">{thread.tid}</td>
+              {kinds.map(kind => (
+                <KindCell
+                  key={kind}
+                  ns={kindsOf(thread, 0, result.steps).find(own => own.kind === kind)?.ns ?? 0}
+                  thread={thread}
+                />
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function KindCell({ ns, thread }: { ns: number; thread: ThreadTimeline }) {
+  const all = thread.kinds.reduce((sum, own) => sum + own.totalNs, 0);
+  if (ns === 0) return <td class="num faint">–</td>;
+  return (
+    <td class="num">
+      {formatDuration(ns)} <span class="dim">{formatShare(ns / all)}</span>
+    </td>
+  );
+}
