@@ -45,6 +45,7 @@ async function checkAgainstRuntime(program: RunningProgram): Promise<number> {
   );
   const wrong: string[] = [];
   let chains = 0;
+  let wrongChains = 0;
   for (const [i, [kind, address, ...expected]] of said.entries()) {
     const lines = frames[i]?.lines.map(textOf) ?? [];
     const got = kind === 'chain' ? lines.join(' ') : (lines[0] ?? '');
@@ -54,13 +55,15 @@ async function checkAgainstRuntime(program: RunningProgram): Promise<number> {
       (frames[i]?.kind !== 'go' && (expected[0] ?? '').includes('.')) ||
       frames[i]?.isGuess
     ) {
+      wrongChains += kind === 'chain' ? 1 : 0;
       wrong.push(`${address}: ${frames[i]?.kind} ${got} instead of ${expected.join(' ')}`);
     }
   }
   assert.ok(said.length >= 2000, `${said.length} addresses`);
   assert.ok(chains >= 12, `${chains} chains of inlined calls`);
   console.log(`${said.length - wrong.length} of ${said.length} addresses as the runtime says, ${chains} with inlined calls`);
-  assert.ok(wrong.length < said.length / 100, wrong.slice(0, 10).join('\n'));
+  // The chains are too few to be judged by a share.
+  assert.ok(wrongChains === 0 && wrong.length < said.length / 100, wrong.slice(0, 10).join('\n'));
   return said.length;
 }
 
