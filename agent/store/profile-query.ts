@@ -2,11 +2,11 @@
 
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesTest } from './entity-filter.ts';
-import { compileWithout, isMarkedOnCpu, partsOf, sourcesOf, unitOf } from './profile-type.ts';
+import { areWaits, compileWithout, isMarkedOnCpu, partsOf, sourcesOf, unitOf } from './profile-type.ts';
 import type { ProfileQuery, ProfileResult } from './rows.ts';
 import { addSamples, type SampleSums } from './sample-blob.ts';
 import type { SeriesIndex } from './series-index.ts';
-import type { StackTrie } from './stack-trie.ts';
+import type { FunctionTrie, StackTrie } from './stack-trie.ts';
 import { planTimes, readMarks, type TimePiece, type TimePlan } from './time-plan.ts';
 import { layOutTree, type TreeColumns } from './tree-layout.ts';
 
@@ -18,7 +18,7 @@ export interface SampleRowRead {
 }
 
 /** A ProfileResult whose columns are still typed arrays: what JSON is written from. */
-export type ProfileColumns = Omit<ProfileResult, 'parent' | 'fn' | 'self' | 'functions'> & TreeColumns;
+export type ProfileColumns = Omit<ProfileResult, 'parent' | 'fn' | 'self' | 'waits' | 'functions'> & TreeColumns;
 
 export class ProfileReader {
   private readonly database: Database.Database;
@@ -68,7 +68,7 @@ export class ProfileReader {
     samples -= out.count + outOnCpu.count;
     const withheld = out.value + outOnCpu.value;
     const { fromMs, toMs } = plan;
-    const tree = this.mergeTree(sums, onCpu, query.minShare);
+    const tree = this.mergeTree(sums, onCpu, query);
     const unit = unitOf(query.type);
     const incomplete = incompleteStacks(tree, samples);
     const lost = this.lost(query.type, plan);
@@ -111,35 +111,48 @@ export class ProfileReader {
     }
   }
 
-  private mergeTree(sums: SampleSums, onCpu: SampleSums | undefined, minShare: number): TreeColumns & { total: number } {
+  private mergeTree(
+    sums: SampleSums,
+    onCpu: SampleSums | undefined,
+    { type, minShare }: ProfileQuery,
+  ): TreeColumns & { total: number } {
     const { merged, mergedNodes, size } = this.stacks;
     // The marks are nodes of the trie too, so they are made before anything is sized by it.
     onCpu?.values.forEach((value, index) => {
       if (value !== 0) this.stacks.onCpuNode(index);
     });
     const self = new Float64Array(merged.nodes);
+    const waits = partsOf(type).some(areWaits) ? new Float64Array(merged.nodes) : undefined;
     for (let index = 0; index < size; index += 1) {
       const value = sums.values[index] as number;
       if (value === 0) continue;
       const node = mergedNodes[index] as number;
       self[node] = (self[node] as number) + value;
+      if (waits !== undefined) waits[node] = (waits[node] as number) + (sums.counts[index] as number);
     }
     onCpu?.values.forEach((value, index) => {
       if (value === 0) return;
       const node = this.stacks.onCpuNode(index);
       self[node] = (self[node] as number) + value;
     });
-    const totals = self.slice();
-    for (let node = merged.nodes - 1; node > 0; node -= 1) {
-      const total = totals[node] as number;
-      if (total === 0) continue;
-      const parent = merged.parents[node] as number;
-      totals[parent] = (totals[parent] as number) + total;
-    }
+    const totals = totalsOf(merged, self);
     const total = totals[0] as number;
-    const tree = layOutTree(this.stacks, { self, totals, threshold: minShare * total });
+    const allWaits = waits === undefined ? undefined : { self: waits, totals: totalsOf(merged, waits) };
+    const tree = layOutTree(this.stacks, { self, totals, waits: allWaits, threshold: minShare * total });
     return { total, ...tree };
   }
+}
+
+/** Own values of a trie's nodes with those of all below. */
+function totalsOf({ parents, nodes }: FunctionTrie, self: Float64Array): Float64Array {
+  const totals = self.slice();
+  for (let node = nodes - 1; node > 0; node -= 1) {
+    const total = totals[node] as number;
+    if (total === 0) continue;
+    const parent = parents[node] as number;
+    totals[parent] = (totals[parent] as number) + total;
+  }
+  return totals;
 }
 
 /** Stacks that were cut because they broke begin with a frame of this name and the reason. */

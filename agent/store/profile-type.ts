@@ -31,6 +31,11 @@ export function isMarkedOnCpu(type: string, part: string): boolean {
   return type === wallType && part === 'cpu';
 }
 
+/** Whether the samples of a part are waits, whose number says something of itself. */
+export function areWaits(part: string): boolean {
+  return schedTypes.has(part);
+}
+
 /** The sources whose losses a type suffers from. */
 export function sourcesOf(type: string): readonly string[] {
   return [...new Set(partsOf(type).map(part => (schedTypes.has(part) ? 'sched' : part)))];

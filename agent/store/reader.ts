@@ -69,12 +69,13 @@ export class SqliteStoreReader implements StoreReader {
 
   profile(query: ProfileQuery): ProfileResult {
     const columns = this.ask(() => this.profiles.profile(checkRange(query)));
-    const { functions } = columns;
+    const { functions, waits, ...rest } = columns;
     return {
-      ...columns,
+      ...rest,
       parent: Array.from(columns.parent),
       fn: Array.from(columns.fn),
       self: Array.from(columns.self),
+      ...(waits === undefined ? {} : { waits: Array.from(waits) }),
       functions: {
         name: functions.map(info => info.name),
         module: functions.map(info => info.module),
@@ -170,13 +171,14 @@ function checkRange<T extends TimeRange>(query: T): T {
   return query;
 }
 
-function profileToJson({ parent, fn, self, functions, ...rest }: ProfileColumns): Buffer {
+function profileToJson({ parent, fn, self, waits, functions, ...rest }: ProfileColumns): Buffer {
   const out = new JsonWriter(parent.length * 20 + functions.length * 100 + 1024);
   const head = JSON.stringify(rest);
   out.raw(head.slice(0, -1));
   out.raw(',"parent":').integers(parent);
   out.raw(',"fn":').integers(fn);
   out.raw(',"self":').integers(self);
+  if (waits !== undefined) out.raw(',"waits":').integers(waits);
   out.raw(',"functions":{"name":').value(functions.map(info => info.name));
   out.raw(',"module":').value(functions.map(info => info.module));
   out.raw(',"kind":').value(functions.map(info => info.kind));

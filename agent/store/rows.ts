@@ -182,6 +182,8 @@ export interface ProfileResult extends TimeRange {
   parent: number[];
   fn: number[];
   self: number[];
+  /** Own waits of each node, where there are any: `samples` without those of time on the CPU. */
+  waits?: number[];
   functions: { name: string[]; module: string[]; kind: FrameKind[]; file: string[]; line: number[]; isGuess: boolean[] };
   /** Lost in this range, from the ledger. */
   lost: number;

@@ -80,6 +80,22 @@ for (const isRolledUp of [false, true]) {
     assert.equal(wall.total, 20_000_000_045);
     assert.equal(wall.samples, 10 * (40 + 3 + 7 + 1));
     assert.equal(wall.unit, 'nanoseconds');
+    // One per wait and node, and none for samples of CPU time; the remainder of a pruned tree keeps those of what it stands for.
+    assert.equal(
+      (wall.waits ?? []).reduce((sum, own) => sum + own, 0),
+      10 * (3 + 7 + 1),
+    );
+    const pruned = store.reader.profile({ ...range, type: 'wall', filter: '', minShare: 0.3 });
+    assert.deepEqual(
+      pruned.waits?.map((own, node) => [pruned.functions.name[pruned.fn[node] ?? -1], own]),
+      [
+        ['main', 0],
+        ['blocked: idle', 10],
+        ['work', 0],
+        ['(small)', 100],
+      ],
+    );
+    assert.equal(store.reader.profileJson({ ...range, type: 'wall', filter: '', minShare: 0 }).toString(), JSON.stringify(wall));
     // Asked again, the marks made for the first answer are found and not made twice.
     assert.deepEqual(store.reader.profile({ ...range, type: 'wall', filter: '', minShare: 0 }), wall);
     const cpu = store.reader.profile({ ...range, type: 'cpu', filter: '', minShare: 0 });

@@ -11,6 +11,8 @@ export interface TreeColumns {
   parent: Int32Array;
   fn: Uint32Array;
   self: Float64Array;
+  /** Own waits, where they are counted. */
+  waits?: Float64Array;
   functions: FunctionInfo[];
 }
 
@@ -18,6 +20,8 @@ export interface NodeSums {
   /** Per node of the trie: own value, and own value with that of all below. totals is changed. */
   readonly self: Float64Array;
   readonly totals: Float64Array;
+  /** Waits per node, own and with those of all below, where they are counted. */
+  readonly waits?: { readonly self: Float64Array; readonly totals: Float64Array } | undefined;
   /** Nodes whose total is below this are folded; 0 keeps all. */
   readonly threshold: number;
 }
@@ -31,6 +35,7 @@ interface Entries {
   /** Function id of the trie, -1 for a remainder. */
   readonly functions: Int32Array;
   readonly self: Float64Array;
+  readonly waits: Float64Array | undefined;
 }
 
 export function layOutTree(stacks: StackTrie, sums: NodeSums): TreeColumns {
@@ -39,11 +44,12 @@ export function layOutTree(stacks: StackTrie, sums: NodeSums): TreeColumns {
   return { ...putInOrder(entries, functions.ranks), functions: functions.infos };
 }
 
-function chooseEntries({ merged }: StackTrie, { self, totals, threshold }: NodeSums): Entries {
+function chooseEntries({ merged }: StackTrie, { self, totals, waits, threshold }: NodeSums): Entries {
   const { parents, functions, nodes } = merged;
   const entryOf = new Uint32Array(nodes);
   // At most one remainder per kept node.
   const small = threshold > 0 ? new Float64Array(nodes) : undefined;
+  const smallWaits = waits === undefined ? undefined : new Float64Array(nodes);
   let kept = 0;
   let smalls = 0;
   for (let node = 1; node < nodes; node += 1) {
@@ -56,13 +62,20 @@ function chooseEntries({ merged }: StackTrie, { self, totals, threshold }: NodeS
       if (parent !== 0 && totals[parent] === 0) continue;
       if (small[parent] === 0) smalls += 1;
       small[parent] = (small[parent] as number) + total;
+      if (smallWaits !== undefined) smallWaits[parent] = (smallWaits[parent] as number) + (waits?.totals[node] as number);
     } else {
       kept += 1;
       entryOf[node] = kept;
     }
   }
   const count = kept + smalls + 1;
-  const entries = { count, parents: new Uint32Array(count), functions: new Int32Array(count), self: new Float64Array(count) };
+  const entries = {
+    count,
+    parents: new Uint32Array(count),
+    functions: new Int32Array(count),
+    self: new Float64Array(count),
+    waits: waits === undefined ? undefined : new Float64Array(count),
+  };
   let next = kept;
   for (let node = 0; node < nodes; node += 1) {
     const entry = entryOf[node] as number;
@@ -70,12 +83,14 @@ function chooseEntries({ merged }: StackTrie, { self, totals, threshold }: NodeS
       entries.parents[entry] = entryOf[parents[node] as number] as number;
       entries.functions[entry] = functions[node] as number;
       entries.self[entry] = self[node] as number;
+      if (entries.waits !== undefined) entries.waits[entry] = waits?.self[node] as number;
     }
     if (small === undefined || small[node] === 0) continue;
     next += 1;
     entries.parents[next] = entry;
     entries.functions[next] = -1;
     entries.self[next] = small[node] as number;
+    if (entries.waits !== undefined) entries.waits[next] = smallWaits?.[node] as number;
   }
   return entries;
 }
@@ -104,9 +119,14 @@ function compare(a: string, b: string): number {
 }
 
 function putInOrder(entries: Entries, ranks: Uint32Array): Omit<TreeColumns, 'functions'> {
-  const { count, parents, functions, self } = entries;
+  const { count, parents, functions, self, waits } = entries;
   const { first, next } = linkChildren(entries, ranks);
-  const columns = { parent: new Int32Array(count - 1), fn: new Uint32Array(count - 1), self: new Float64Array(count - 1) };
+  const columns: Omit<TreeColumns, 'functions'> = {
+    parent: new Int32Array(count - 1),
+    fn: new Uint32Array(count - 1),
+    self: new Float64Array(count - 1),
+    ...(waits === undefined ? {} : { waits: new Float64Array(count - 1) }),
+  };
   const places = new Int32Array(count);
   places[0] = -1;
   let place = 0;
@@ -115,6 +135,7 @@ function putInOrder(entries: Entries, ranks: Uint32Array): Omit<TreeColumns, 'fu
     columns.parent[place] = places[parents[entry] as number] as number;
     columns.fn[place] = ranks[(functions[entry] as number) + 1] as number;
     columns.self[place] = self[entry] as number;
+    if (columns.waits !== undefined) columns.waits[place] = waits?.[entry] as number;
     places[entry] = place;
     place += 1;
     let onward = first[entry] as number;

@@ -15,6 +15,7 @@ class TreeBuilder {
   readonly parent: number[] = [];
   readonly fn: number[] = [];
   readonly self: number[] = [];
+  readonly waits: number[] = [];
   private readonly children = new Map<number, number>();
 
   /** The child of a node with this function, made where there is none. A node's children are few million at most: parent and function fit one number. */
@@ -26,6 +27,7 @@ class TreeBuilder {
     this.parent.push(parent);
     this.fn.push(fn);
     this.self.push(0);
+    this.waits.push(0);
     this.children.set(key, node);
     return node;
   }
@@ -54,10 +56,15 @@ export function changeTree(tree: CallTree, change: TreeChange): CallTree {
     place[i] = target;
     // 1: on the way to the focus, where a node's own samples do not go through it.
     if (isInFocus !== undefined && isInFocus[i] === 1) continue;
-    if (target >= 0) builder.self[target]! += tree.self[i] as number;
-    else rootSelf += tree.self[i] as number;
+    if (target >= 0) {
+      builder.self[target]! += tree.self[i] as number;
+      builder.waits[target]! += tree.waits?.[i] ?? 0;
+    } else rootSelf += tree.self[i] as number;
   }
-  return rootSelf > 0 ? withRootSelf(builder, rootSelf) : builder;
+  const { parent, fn, self, waits } = builder;
+  // Waits whose every frame is folded are in no node: where there are some, numbers would not add up, and are not told.
+  if (rootSelf > 0) return withRootSelf(builder, rootSelf);
+  return tree.waits === undefined ? { parent, fn, self } : { parent, fn, self, waits };
 }
 
 /** Samples whose every frame is folded have no frame left; they are shown as one nameless root, or shares would shift silently. */
@@ -92,7 +99,7 @@ export function calleesOf(tree: CallTree, fn: number): CallTree {
     else if (tree.fn[i] === fn) place[i] = builder.child(-1, fn);
     if (place[i] !== gone) builder.self[place[i]!]! += tree.self[i] as number;
   }
-  return builder;
+  return { parent: builder.parent, fn: builder.fn, self: builder.self };
 }
 
 /** Who called the function, and who called those: a tree that grows from the function towards the roots. */
@@ -117,5 +124,5 @@ export function callersOf(tree: CallTree, fn: number): CallTree {
       place = builder.child(place, tree.fn[up] as number);
     builder.self[place]! += totals[i]!;
   }
-  return builder;
+  return { parent: builder.parent, fn: builder.fn, self: builder.self };
 }

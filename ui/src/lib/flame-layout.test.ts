@@ -2,6 +2,7 @@
 
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
+import { changeTree } from './call-tree.ts';
 import {
   type CallTree,
   type FlameLayout,
@@ -166,4 +167,13 @@ test('rows outside the view are not given out', () => {
   const rects = newRects();
   visibleRects(layout, { from: 0, to: 25, widthPx: 500, firstRow: 1, lastRow: 2 }, rects);
   deepEqual([...new Set(rects.row.slice(0, rects.length))], [1, 2]);
+});
+
+test('waits are summed to the root, through changes of the tree too', () => {
+  const tree = { parent: [-1, 0, 0, 2], fn: [0, 1, 2, 3], self: [0, 5, 1, 4], waits: [0, 3, 1, 2] };
+  deepEqual([...(layoutFlame(tree, 4).waits ?? [])], [6, 6, 3, 3, 2]);
+  const folded = changeTree(tree, { focus: -1, isHidden: fn => fn === 1, isFolded: fn => fn === 2 });
+  deepEqual([...(layoutFlame(folded, 4).waits ?? [])], [3, 3, 2]);
+  const { waits: _waits, ...uncounted } = tree;
+  equal(layoutFlame(uncounted, 4).waits, undefined);
 });

@@ -11,6 +11,8 @@ export interface CallTree {
   parent: ArrayLike<number>;
   fn: ArrayLike<number>;
   self: ArrayLike<number>;
+  /** Own waits, where they are counted. */
+  waits?: ArrayLike<number>;
 }
 
 export interface FlameLayout {
@@ -21,6 +23,8 @@ export interface FlameLayout {
   fn: Int32Array;
   self: Float64Array;
   total: Float64Array;
+  /** Waits of a node and all below it, where they are counted. */
+  waits?: Float64Array;
   /** Left edge, in units of value; the width is total. */
   start: Float64Array;
   /** Children of node i: [childFrom[i], childFrom[i + 1]). */
@@ -60,6 +64,7 @@ export function layoutFlame(tree: CallTree, functionCount: number): FlameLayout 
     fnSelf: new Float64Array(functionCount),
     fnTotal: new Float64Array(functionCount),
   };
+  if (tree.waits !== undefined) layout.waits = new Float64Array(count);
   placeBreadthFirst(layout, tree, totals, firstChild, nextSibling);
   sumFunctions(layout);
   return layout;
@@ -92,16 +97,23 @@ function placeBreadthFirst(
       parent[queued] = i;
       fn[queued] = tree.fn[child - 1] as number;
       self[queued] = tree.self[child - 1] as number;
+      if (layout.waits !== undefined) layout.waits[queued] = tree.waits?.[child - 1] ?? 0;
       total[queued] = totals[child]!;
       start[queued] = left;
       left += totals[child]!;
       queued += 1;
     }
   }
+  if (layout.waits !== undefined) sumWaits(layout.waits, parent);
   childFrom[count] = queued;
   rowFrom.push(count);
   layout.rows = rowFrom.length - 1;
   layout.rowFrom = Int32Array.from(rowFrom);
+}
+
+/** Children come after their parents. */
+function sumWaits(waits: Float64Array, parent: Int32Array): void {
+  for (let i = waits.length - 1; i > 0; i -= 1) waits[parent[i]!]! += waits[i]!;
 }
 
 /** Depth first, so that a function below itself is seen and its time counted once. */

@@ -167,7 +167,11 @@ function FlameBody({ state, picture }: { state: FlameState; picture: FlamePictur
         )}
       </div>
       {state.view !== 'sandwich' && (
-        <FlameStatus layout={layout} functions={functions} unit={unit} node={hovered} viewTotal={viewTotal} />
+        <FlameStatus
+          {...{ layout, functions, unit, viewTotal }}
+          node={hovered}
+          areAllWaits={profileType(state.type).counted === 'waits'}
+        />
       )}
       {menu !== undefined && (
         <FrameMenu picture={picture} state={state} menu={menu} control={control.current} close={() => setMenu(undefined)} />

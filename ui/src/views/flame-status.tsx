@@ -1,8 +1,9 @@
 /** The status line of the flame graph: everything about the frame under the pointer, else about the whole picture. */
 
 import type { FlameLayout } from '../lib/flame-layout.ts';
-import { formatShare, formatValue } from '../lib/format.ts';
+import { formatCount, formatDuration, formatShare, formatValue } from '../lib/format.ts';
 import { kindTitles } from '../lib/frame-kind.ts';
+import { isTimeKind } from '../lib/profile-types.ts';
 import type { FlameFunctions } from '../worker/flame-protocol.ts';
 
 const defaultHint = 'Point at a frame, or move with the arrow keys. Click zooms, right click offers more, / searches.';
@@ -15,11 +16,22 @@ export interface FlameStatusProps {
   viewTotal: number;
   /** The whole profile, where the layout is a part of it made anew: shares of all refer to it. */
   whole?: FlameLayout;
+  /** Every sample is a wait: then each frame's waits have a mean. */
+  areAllWaits?: boolean;
   /** Said while no frame is pointed at. */
   hint?: string;
 }
 
-export function FlameStatus({ layout, functions, unit, node, viewTotal, whole, hint = defaultHint }: FlameStatusProps) {
+export function FlameStatus({
+  layout,
+  functions,
+  unit,
+  node,
+  viewTotal,
+  whole,
+  areAllWaits = false,
+  hint = defaultHint,
+}: FlameStatusProps) {
   if (node < 0 || node >= layout.count) {
     return (
       <div class="status" data-testid="flame-status">
@@ -49,6 +61,7 @@ export function FlameStatus({ layout, functions, unit, node, viewTotal, whole, h
       <span>
         <span class="dim">total</span> {formatValue(total, unit)}
       </span>
+      <Waits layout={layout} node={node} hasMean={areAllWaits || (kind !== undefined && isTimeKind(kind))} />
       <span>
         {formatShare(viewTotal === 0 ? 0 : total / viewTotal)} <span class="dim">of view</span>
       </span>
@@ -59,5 +72,22 @@ export function FlameStatus({ layout, functions, unit, node, viewTotal, whole, h
         <span class="dim">everywhere</span> {formatValue(functionTotal, unit)} {formatShare(all === 0 ? 0 : functionTotal / all)}
       </span>
     </div>
+  );
+}
+
+/** How often a thread waited below a frame. The mean is told of what waits alone: other frames ran too, in a wall profile. */
+function Waits({ layout, node, hasMean }: { layout: FlameLayout; node: number; hasMean: boolean }) {
+  const waits = layout.waits?.[node] ?? 0;
+  if (waits === 0) return null;
+  return (
+    <span data-testid="status-waits">
+      <span class="dim">waits</span> {formatCount(waits)}
+      {hasMean && (
+        <>
+          {' '}
+          <span class="dim">mean</span> {formatDuration((layout.total[node] ?? 0) / waits)}
+        </>
+      )}
+    </span>
   );
 }

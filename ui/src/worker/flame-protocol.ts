@@ -21,7 +21,7 @@ export interface FlameRequest {
 }
 
 /** Everything of a profile but its tree. */
-export type ProfileHead = Omit<ProfileResult, 'parent' | 'fn' | 'self'>;
+export type ProfileHead = Omit<ProfileResult, 'parent' | 'fn' | 'self' | 'waits'>;
 
 export interface FlamePicture {
   head: ProfileHead;

@@ -38,9 +38,9 @@ async function profileOf(data: FlameRequest): Promise<ProfileResult> {
 }
 
 function paint(profile: ProfileResult, data: FlameRequest): FlamePicture {
-  const { parent, fn, self: own, ...head } = profile;
+  const { parent, fn, self: own, waits, ...head } = profile;
   const names = head.functions.name;
-  const tree = wantedTree({ parent, fn, self: own }, head.functions, data);
+  const tree = wantedTree({ parent, fn, self: own, ...(waits === undefined ? {} : { waits }) }, head.functions, data);
   const pivot = data.pivot === '' ? -1 : names.indexOf(data.pivot);
   const lay = (part: CallTree) => layoutFlame(part, names.length);
   return {
@@ -64,6 +64,7 @@ function wantedTree(tree: CallTree, functions: ProfileResult['functions'], data:
 
 function buffersOf(layout: FlameLayout | undefined): ArrayBufferLike[] {
   if (layout === undefined) return [];
-  const { parent, fn, self: own, total, start, childFrom, rowFrom, fnSelf, fnTotal } = layout;
-  return [parent, fn, own, total, start, childFrom, rowFrom, fnSelf, fnTotal].map(array => array.buffer);
+  const { parent, fn, self: own, total, waits, start, childFrom, rowFrom, fnSelf, fnTotal } = layout;
+  const columns = [parent, fn, own, total, start, childFrom, rowFrom, fnSelf, fnTotal];
+  return (waits === undefined ? columns : [...columns, waits]).map(array => array.buffer);
 }
