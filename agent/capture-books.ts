@@ -23,6 +23,8 @@ export class SourceBooks {
   /** Kernel counters by reason, runs before this one included. */
   private readonly kernel = new Map<string, number>();
   private readonly closedRuns = new Map<string, number>();
+  /** Seen and lost outside of records: samples made of sums. */
+  private outside = 0;
   /** In the kernel or its buffers at the last read. */
   private onTheWay = 0;
 
@@ -33,6 +35,12 @@ export class SourceBooks {
 
   countIncomplete(end: string): void {
     this.incomplete.set(end, (this.incomplete.get(end) ?? 0) + 1);
+  }
+
+  /** Something was seen and lost that is in none of the kernel's counters. */
+  loseOutside(reason: string, count: number): void {
+    this.outside += count;
+    this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
   }
 
   /**
@@ -57,7 +65,7 @@ export class SourceBooks {
   }
 
   seen(): number {
-    return this.kernel.get('seen') ?? 0;
+    return (this.kernel.get('seen') ?? 0) + this.outside;
   }
 
   emitted(): number {
@@ -80,6 +88,6 @@ export class SourceBooks {
   private countOnTheWay(): number {
     let kernelLost = 0;
     for (const [reason, count] of this.kernel) if (!notLost.has(reason)) kernelLost += count;
-    return this.seen() - kernelLost - this.received;
+    return (this.kernel.get('seen') ?? 0) - kernelLost - this.received;
   }
 }

@@ -4,7 +4,7 @@
  * `record` and `trace` put their own output behind it.
  */
 
-import type { FrameInfo, KernelFeatures, NativeAddon, NativePerfReader, NativeSymbolizer, PerfBatch } from './bpf/native.ts';
+import type { KernelFeatures, NativeAddon, NativePerfReader, NativeSymbolizer, PerfBatch } from './bpf/native.ts';
 import { SourceBooks } from './capture-books.ts';
 import { decoders, type SourceName } from './events/index.ts';
 import type { JvmPerfMaps } from './jvm-perf-maps.ts';
@@ -21,7 +21,7 @@ import type {
   Span,
   StackBytes,
 } from './sources/source.ts';
-import { StackResolver } from './stack-resolver.ts';
+import { type CapturedFrame, StackResolver } from './stack-resolver.ts';
 import { defaultUnwindBytes, incompleteReason, Unwinding, type UnwindOptions } from './unwinding.ts';
 
 /** A stack as the symbolizer's location ids, root first: user frames, then kernel frames. Empty where none was taken. */
@@ -30,7 +30,7 @@ export type LocationStack = Uint32Array;
 /** Where captured things go. Called on the capture's thread; must not throw. */
 export interface CaptureOutput {
   /** A location, before the first stack that holds it. Called again when a better name was found. */
-  frame(info: FrameInfo): void;
+  frame(info: CapturedFrame): void;
   sample(source: SourceName, sample: Sample, stack: LocationStack): void;
   span(source: SourceName, span: Span, stack: LocationStack): void;
   processStarted(process: ProcessStart): void;
@@ -60,6 +60,8 @@ interface Started {
   readonly kit: SourceKit;
   readonly running: RunningSource;
   readonly sink: Sink;
+  /** For what is of no record, but of sums made in the kernel. */
+  readonly collectedSink: Sink;
   readonly index: number;
   readonly startedMs: number;
 }
@@ -110,7 +112,8 @@ export class Capture {
       const index = Object.keys(kits).indexOf(name);
       const running = await kit.start(this.hostFor(index), settings);
       const books = this.bookOf(name);
-      const entry: Started = { kit, running, sink: this.sinkFor(name, books), index, startedMs: Date.now() };
+      const [sink, collectedSink] = [this.sinkFor(name, books), this.collectedSinkFor(name, books)];
+      const entry: Started = { kit, running, sink, collectedSink, index, startedMs: Date.now() };
       this.started.set(name, entry);
       this.byIndex[index] = entry;
       this.announceKnownProcesses(running, entry.sink);
@@ -147,9 +150,13 @@ export class Capture {
     for (const [name, entry] of this.started) this.bookOf(name).read(entry.running.counts());
   }
 
-  /** Gives up on halves that never met; call about once a second with the kernel's time. */
+  /** Gives up on halves that never met, and takes what the kernel summed; call about once a second with the kernel's time. */
   expire(nowNs: number): void {
-    for (const entry of this.started.values()) entry.running.source.expire?.(nowNs, entry.sink);
+    for (const entry of this.started.values()) {
+      entry.running.source.expire?.(nowNs, entry.sink);
+      entry.running.collect?.(entry.collectedSink, nowNs);
+    }
+    this.resolver.describeSoon();
   }
 
   pendingStacks(): number {
@@ -263,6 +270,27 @@ export class Capture {
         output.processExited(exit);
       },
       drop: (reason, count) => books.drop(reason, count),
+    };
+  }
+
+  /** Samples of sums are in no record, and so in none of the source's books but for those that are lost. */
+  private collectedSinkFor(name: SourceName, books: SourceBooks): Sink {
+    const aside = new SourceBooks();
+    aside.drop = (reason, count) => books.loseOutside(reason, count);
+    const deliver = (sample: Sample, stack: LocationStack): void => this.options.output.sample(name, sample, stack);
+    return {
+      ...this.sinkFor(name, books),
+      sample: sample => {
+        this.withStack(aside, sample, stack => {
+          const waited = this.resolver.withMark(stack, sample.mark);
+          if (sample.waker === undefined) {
+            deliver(sample, waited);
+            return;
+          }
+          const waker = { ...sample.waker, timeNs: sample.timeNs };
+          this.withStack(aside, waker, wakes => deliver(sample, this.resolver.wokenBy(waited, wakes)));
+        });
+      },
     };
   }
 

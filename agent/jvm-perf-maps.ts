@@ -3,8 +3,8 @@
  * symbolizer then reads. Only where the key jvm-perf-map is set, because this writes files into other processes' directories.
  */
 
-import type { FrameInfo } from './bpf/native.ts';
 import { askJvm, startTicks } from './jvm-attach.ts';
+import type { CapturedFrame } from './stack-resolver.ts';
 
 /** At most so often is one JVM asked: it holds its code cache's lock while it writes. */
 const intervalMs = 60_000;
@@ -36,7 +36,7 @@ export class JvmPerfMaps {
   }
 
   /** Each frame that got its name, or did not. */
-  frame(info: FrameInfo): void {
+  frame(info: CapturedFrame): void {
     if (info.kind !== 'jvm' || !info.isGuess) return;
     if (this.unnamed.size >= maxLocations) this.unnamed.clear();
     this.unnamed.add(info.id);

@@ -4,7 +4,7 @@
  */
 
 import { loadavg } from 'node:os';
-import type { FrameInfo, NativeAddon } from './bpf/native.ts';
+import type { NativeAddon } from './bpf/native.ts';
 import { Capture, type CaptureOutput, type LocationStack } from './capture.ts';
 import type { SourceBooks } from './capture-books.ts';
 import type { SourceName } from './events/index.ts';
@@ -20,6 +20,7 @@ import { defaultsOf, kits } from './sources/index.ts';
 import { resolveSettings } from './sources/settings.ts';
 import type { Sample, SourceSettings, Span } from './sources/source.ts';
 import { SpanIds } from './span-ids.ts';
+import type { CapturedFrame } from './stack-resolver.ts';
 import type { OperationRow, SpanRow, StoreWriter } from './store/rows.ts';
 import type { UnwindOptions } from './unwinding.ts';
 
@@ -240,7 +241,7 @@ export class Pipeline {
     };
   }
 
-  private frame(info: FrameInfo): void {
+  private frame(info: CapturedFrame): void {
     if (info.id >= this.frameIds.length) {
       const grown = new Uint32Array(Math.max(this.frameIds.length * 2, info.id + 1));
       grown.set(this.frameIds);
@@ -269,7 +270,7 @@ export class Pipeline {
       tid: sample.tid,
       threadName: sample.comm,
       stackId: this.stackId(stack),
-      count: 1,
+      count: sample.count ?? 1,
       value: sample.value,
     });
     if (!isTaken) this.refused(source);

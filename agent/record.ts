@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAddon } from './bpf/addon.ts';
 import { BpfError } from './bpf/errors.ts';
-import type { RecordOptions, RecordProgress } from './cli/contracts.ts';
+import type { RecordEvent, RecordOptions, RecordProgress } from './cli/contracts.ts';
+import type { SourceName } from './events/index.ts';
 import { objectDir } from './paths.ts';
 import { Pipeline } from './pipeline.ts';
 import type { FullProfile } from './store/full-profile.ts';
@@ -13,6 +14,15 @@ import { openStoreReader } from './store/reader.ts';
 import { openStoreWriter } from './store/writer.ts';
 
 const progressMs = 250;
+
+/** What has to run for a profile type. */
+const sourcesOf: Readonly<Record<RecordEvent, readonly SourceName[]>> = {
+  cpu: ['cpu'],
+  wall: ['cpu', 'sched'],
+  offcpu: ['sched'],
+  runq: ['sched'],
+  wakeup: ['sched'],
+};
 /** For the unwind tables of what runs already: some tenths of a second on most hosts. A stack whose table comes later waits for it. */
 const maxPreparationMs = 3000;
 
@@ -54,11 +64,14 @@ async function capture(
     // Processes first: a sample's owner is then known when the sample comes.
     await startProcesses(pipeline, warnings);
     await pipeline.capture.unwinding.ready(maxPreparationMs);
-    await pipeline.startSource('cpu', { hz: options.frequencyHz });
+    const sources = sourcesOf[options.event];
+    for (const source of sources) {
+      await pipeline.startSource(source, source === 'cpu' ? { hz: options.frequencyHz } : { pid: options.pid ?? 0 });
+    }
     pipeline.begin();
     const fromMs = Date.now();
-    await elapse(options, elapsedMs => onProgress({ elapsedMs, ...counts(pipeline) }));
-    await pipeline.stopSource('cpu');
+    await elapse(options, elapsedMs => onProgress({ elapsedMs, ...counts(pipeline, sources) }));
+    for (const source of sources) await pipeline.stopSource(source);
     return { fromMs: fromMs - 1000, toMs: Date.now() + 1000 };
   } finally {
     await pipeline.close();
@@ -76,9 +89,9 @@ async function startProcesses(pipeline: Pipeline, warnings: string[]): Promise<v
   }
 }
 
-function counts(pipeline: Pipeline): { samples: number; lost: number } {
-  const books = pipeline.capture.books.get('cpu');
-  return { samples: books?.stored ?? 0, lost: pipeline.status().lost };
+function counts(pipeline: Pipeline, sources: readonly SourceName[]): { samples: number; lost: number } {
+  const samples = sources.reduce((sum, source) => sum + (pipeline.capture.books.get(source)?.stored ?? 0), 0);
+  return { samples, lost: pipeline.status().lost };
 }
 
 function filterOf({ pid, comm }: RecordOptions): string {

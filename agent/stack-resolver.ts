@@ -5,7 +5,7 @@
 
 import type { FrameInfo, FrameKind, NativeSymbolizer } from './bpf/native.ts';
 import type { UnwindEnd } from './events/index.ts';
-import type { StackBytes } from './sources/source.ts';
+import type { Mark, StackBytes, TimeKind } from './sources/source.ts';
 import { incompleteReason } from './unwinding.ts';
 
 /** More than this many waiting samples or spans means that names do not keep up; further ones are dropped and counted. */
@@ -14,6 +14,9 @@ const maxWaiting = 65_536;
 /** The symbolizer gives ids from 256 on: those below are frames that are no code. 0 is what it gives when it has no more. */
 const maxMarks = 255;
 
+/** A location, or a frame that is no code. */
+export type CapturedFrame = Omit<FrameInfo, 'kind'> & { readonly kind: FrameKind | TimeKind };
+
 interface Waiting {
   readonly stack: Uint32Array;
   readonly deliver: () => void;
@@ -21,7 +24,7 @@ interface Waiting {
 
 export class StackResolver {
   private readonly symbolizer: NativeSymbolizer;
-  private readonly output: { frame(info: FrameInfo): void };
+  private readonly output: { frame(info: CapturedFrame): void };
   /** Ids that have been described. Ids are given out from 1 upwards, so a bitmap serves. */
   private named = new Uint8Array(1 << 14);
   /** Ids of addresses outside every mapping: no code lies there, so the walk had lost its way. */
@@ -33,7 +36,7 @@ export class StackResolver {
   private waiting: Waiting[] = [];
   private describing: Promise<void> | undefined;
 
-  constructor(symbolizer: NativeSymbolizer, output: { frame(info: FrameInfo): void }) {
+  constructor(symbolizer: NativeSymbolizer, output: { frame(info: CapturedFrame): void }) {
     this.symbolizer = symbolizer;
     this.output = output;
     this.mark('(unknown)');
@@ -47,7 +50,7 @@ export class StackResolver {
    * Id of a frame that stands for no code: why a stack is incomplete, what a thread waited for. There are at most 255 of them, so
    * their names come from tables, never from what was observed; a further one is called like the first.
    */
-  mark(name: string, kind: FrameKind = 'unresolved'): number {
+  mark(name: string, kind: CapturedFrame['kind'] = 'unresolved'): number {
     const key = `${kind} ${name}`;
     let id = this.marks.get(key);
     if (id !== undefined) return id;
@@ -58,6 +61,16 @@ export class StackResolver {
     const address = hashOf(key);
     this.output.frame({ id, kind, module: '', buildId: '', address, lines: [{ name, file: '', line: 0 }], isGuess: false });
     return id;
+  }
+
+  /** The stack with a frame on top that says what the time was spent on. */
+  withMark(stack: Uint32Array, mark: Mark | undefined): Uint32Array {
+    return mark === undefined ? stack : joined(stack, [this.mark(mark.name, mark.kind)], []);
+  }
+
+  /** Who woke whom: on the stack that waited, the waker's, whose own root is on top. */
+  wokenBy(waited: Uint32Array, waker: Uint32Array): Uint32Array {
+    return joined(waited, [this.mark('woken by', 'waiting')], waker.toReversed());
   }
 
   /** Locations of a raw stack, root first: user frames below, kernel frames on top. */
@@ -160,6 +173,14 @@ export class StackResolver {
     }
     this.named[id] = 1;
   }
+}
+
+function joined(below: Uint32Array, middle: readonly number[], above: Uint32Array | readonly number[]): Uint32Array {
+  const stack = new Uint32Array(below.length + middle.length + above.length);
+  stack.set(below);
+  stack.set(middle, below.length);
+  stack.set(above, below.length + middle.length);
+  return stack;
 }
 
 /** FNV-1a, 64 bits. */

@@ -1,7 +1,6 @@
 /** `hotspan trace`: calls of functions as they happen, without a store or a server. */
 
 import { loadAddon } from './bpf/addon.ts';
-import type { FrameInfo } from './bpf/native.ts';
 import { Capture, type CaptureOutput, type LocationStack } from './capture.ts';
 import type { TraceOptions, TraceSummary } from './cli/contracts.ts';
 import { Clock } from './lib/clock.ts';
@@ -9,6 +8,7 @@ import { objectDir } from './paths.ts';
 import { defaultsOf } from './sources/index.ts';
 import type { Span } from './sources/source.ts';
 import { SpanIds } from './span-ids.ts';
+import type { CapturedFrame } from './stack-resolver.ts';
 import type { SpanDetail } from './store/rows.ts';
 
 /** Names of frames are kept while they may come again; a long trace of a JIT would otherwise grow without bound. */
@@ -70,7 +70,7 @@ class SpanReport implements CaptureOutput {
   private readonly clock: Clock;
   private readonly withStack: boolean;
   private readonly onSpan: (span: SpanDetail) => void;
-  private readonly frames = new Map<number, FrameInfo>();
+  private readonly frames = new Map<number, CapturedFrame>();
   private readonly ids = new SpanIds();
 
   constructor(clock: Clock, withStack: boolean, onSpan: (span: SpanDetail) => void) {
@@ -79,7 +79,7 @@ class SpanReport implements CaptureOutput {
     this.onSpan = onSpan;
   }
 
-  frame(info: FrameInfo): void {
+  frame(info: CapturedFrame): void {
     if (this.frames.size >= maxFrames) this.frames.clear();
     this.frames.set(info.id, info);
   }

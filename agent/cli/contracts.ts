@@ -7,13 +7,17 @@ import type { SpanDetail } from '../store/rows.ts';
 /** agent/main.ts: runs until a signal ends it; gives the exit code. */
 export type RunAgent = (config: Config) => Promise<number>;
 
+/** Profile types that `hotspan record` can make. */
+export const recordEvents = ['cpu', 'wall', 'offcpu', 'runq', 'wakeup'] as const;
+export type RecordEvent = (typeof recordEvents)[number];
+
 export interface RecordOptions {
   readonly durationMs: number;
   /** Only this process; undefined: the whole host. */
   readonly pid: number | undefined;
   /** Only processes of this command name. */
   readonly comm: string | undefined;
-  readonly event: 'cpu';
+  readonly event: RecordEvent;
   readonly frequencyHz: number;
   /** Aborted by Ctrl-C: recording ends early and gives what it has. */
   readonly signal: AbortSignal;

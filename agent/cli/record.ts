@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { formatDuration, formatSize } from '../lib/units.ts';
 import type { FullProfile } from '../store/full-profile.ts';
 import { type Command, CommandError, exitDone, UsageError } from './command.ts';
-import type { RecordProfile } from './contracts.ts';
+import { type RecordProfile, recordEvents } from './contracts.ts';
 import { parseCommandLine } from './flags.ts';
 import { requireNode, requirePrivileges } from './privileges.ts';
 import { interruptSignal, progressBar, progressLine } from './terminal.ts';
@@ -14,7 +14,13 @@ const flags = {
   duration: { kind: 'duration', placeholder: 'TIME', min: 100e6, max: 3600e9, default: 10e9, help: 'how long to record' },
   pid: { kind: 'number', placeholder: 'PID', min: 1, max: 4_194_304, help: 'only this process' },
   comm: { kind: 'text', placeholder: 'NAME', help: 'only processes of this command name' },
-  event: { kind: 'choice', choices: ['cpu'], placeholder: 'TYPE', default: 'cpu', help: 'what to sample' },
+  event: {
+    kind: 'choice',
+    choices: recordEvents,
+    placeholder: 'TYPE',
+    default: 'cpu',
+    help: 'cpu: where code ran; offcpu: where threads were blocked; runq: where they waited for a CPU; wall: all three; wakeup: who woke them',
+  },
   hz: { kind: 'number', placeholder: 'N', min: 1, max: 10_000, default: 99, help: 'samples a second on each CPU' },
   out: {
     kind: 'texts',
@@ -33,6 +39,7 @@ export const command: Command = {
   examples: [
     ['sudo hotspan record --duration 30s -o cpu.pb.gz', 'for "go tool pprof -http : cpu.pb.gz"'],
     ['sudo hotspan record --pid 1234 --hz 499 -o a.folded -o a.pb.gz', 'one process, two files of the same recording'],
+    ['sudo hotspan record --event offcpu --pid 1234 -o waits.folded', 'what a process waits for, and where'],
     ['sudo hotspan record --comm nginx -o -', 'folded stacks of a program on standard output'],
   ],
   run,

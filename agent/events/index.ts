@@ -4,16 +4,18 @@ import { decodeCpu, type CpuEvent } from './cpu.ts';
 import { decodeExec, type ExecEvent } from './exec.ts';
 import { decodeFile, type FileEvent } from './file.ts';
 import { decodeFunc, type FuncEvent } from './func.ts';
+import { decodeSched, type SchedEvent } from './sched.ts';
 
 export * from './cpu.ts';
 export * from './exec.ts';
 export * from './file.ts';
 export * from './func.ts';
+export * from './sched.ts';
 export * from './shared.ts';
 
-export type SourceName = 'cpu' | 'exec' | 'file' | 'func';
+export type SourceName = 'cpu' | 'exec' | 'file' | 'func' | 'sched';
 
-export const sourceNames = ['cpu', 'exec', 'file', 'func'] as const;
+export const sourceNames = ['cpu', 'exec', 'file', 'func', 'sched'] as const;
 
 /** The events of each source. */
 export interface EventOf {
@@ -21,6 +23,7 @@ export interface EventOf {
   exec: ExecEvent;
   file: FileEvent;
   func: FuncEvent;
+  sched: SchedEvent;
 }
 
 /** undefined: malformed (too short, of no known kind, or with counts that do not fit its size). */
@@ -31,6 +34,7 @@ export const decoders: { readonly [N in SourceName]: Decoder<N> } = {
   exec: decodeExec,
   file: decodeFile,
   func: decodeFunc,
+  sched: decodeSched,
 };
 
 /** Names of enum drop_reason; the place in the list is the index into the map <source>_drops. */

@@ -5,6 +5,7 @@ import { cpuKit } from './cpu/kit.ts';
 import { execKit } from './exec/kit.ts';
 import { fileKit } from './file/kit.ts';
 import { funcKit } from './func/kit.ts';
+import { schedKit } from './sched/kit.ts';
 import type { SourceKit, SourceSettings } from './source.ts';
 
 export const kits = {
@@ -12,6 +13,7 @@ export const kits = {
   exec: execKit,
   file: fileKit,
   func: funcKit,
+  sched: schedKit,
 } as const satisfies { readonly [N in SourceName]: SourceKit<N> };
 
 /** Every setting of a source with its default. */

@@ -30,6 +30,8 @@ export interface SourcePlan<N extends SourceName> {
   readonly isOneRunPerEvent?: boolean;
   sums?(object: NativeObject): readonly OperationSums[];
   announce?(sink: Sink): void;
+  /** Once a second: makes samples of what the programs summed. `isLast`: they are detached, and the maps are still there. */
+  collect?(object: NativeObject, sink: Sink, nowNs: number, isLast: boolean): void;
 }
 
 /** Loads, attaches and reads a source. Throws a BpfError where a needed hook has no way, a RangeError for bad settings. */
@@ -77,6 +79,7 @@ class ObjectSource<N extends SourceName> implements RunningSource {
   private settings: SourceSettings;
   private stopping: Promise<void> | undefined;
   private final: Totals | undefined;
+  private collected: { readonly sink: Sink; readonly atNs: number; readonly atMs: number } | undefined;
 
   constructor(host: SourceHost, plan: SourcePlan<N>, ladder: Ladder, settings: SourceSettings) {
     // The table in index.ts pairs each source with the events of its own name, so a caller never hands it another's.
@@ -90,6 +93,12 @@ class ObjectSource<N extends SourceName> implements RunningSource {
 
   announce(sink: Sink): void {
     this.plan.announce?.(sink);
+  }
+
+  collect(sink: Sink, nowNs: number): void {
+    if (this.stopping !== undefined || this.plan.collect === undefined) return;
+    this.collected = { sink, atNs: nowNs, atMs: performance.now() };
+    this.plan.collect(this.ladder.object, sink, nowNs, false);
   }
 
   update(given: SourceSettings): void {
@@ -126,10 +135,17 @@ class ObjectSource<N extends SourceName> implements RunningSource {
     return this.stopping;
   }
 
+  private collectLast(): void {
+    if (this.collected === undefined) return;
+    const { sink, atNs, atMs } = this.collected;
+    this.plan.collect?.(this.ladder.object, sink, atNs + (performance.now() - atMs) * 1e6, true);
+  }
+
   private async shutDown(): Promise<void> {
     this.host.native.detachAll(this.ladder.links.flat());
     try {
       await this.host.reader.remove(this.host.sourceIndex);
+      this.collectLast();
       this.final = { counts: this.counts(), sums: this.sums(), programs: this.programs() };
     } finally {
       this.final ??= { counts: {}, sums: [], programs: [] };

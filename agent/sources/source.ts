@@ -27,8 +27,17 @@ export interface StackBytes {
   readonly raw: Uint8Array;
 }
 
+/** What a part of wall-clock time was spent on; the UI has a colour for each. */
+export type TimeKind = 'on-cpu' | 'runnable' | 'lock' | 'disk' | 'network' | 'idle' | 'page-fault' | 'waiting';
+
+/** A frame that is no code, on top of a stack: "blocked: lock". Names come from tables, never from what was observed. */
+export interface Mark {
+  readonly name: string;
+  readonly kind: TimeKind;
+}
+
 export interface Sample {
-  /** 'cpu' for now; the unit of `value` is nanoseconds for it. */
+  /** 'cpu', 'offcpu', ...; the unit of `value` is nanoseconds for all there are. */
   readonly profileType: string;
   readonly timeNs: number;
   readonly pid: number;
@@ -36,7 +45,12 @@ export interface Sample {
   readonly comm: string;
   readonly cgroupId: bigint;
   readonly value: number;
+  /** How many events the value sums; 1 where it is not given. */
+  readonly count?: number;
   readonly stack: StackBytes;
+  readonly mark?: Mark;
+  /** Who ended the wait: its stack stands on top of the mark, root on top. */
+  readonly waker?: { readonly pid: number; readonly name: string; readonly stack: StackBytes };
 }
 
 export type AttributeValue = string | number | boolean | bigint;
@@ -133,6 +147,11 @@ export interface RunningSource {
   update(settings: SourceSettings): void | Promise<void>;
   /** What was asked for and could not be done while the rest could, one sentence each: targets of source func. */
   problems?(): readonly string[];
+  /**
+   * Takes what was summed in the kernel since the last call; called about once a second, and once more by stop. What it hands over is
+   * of no record, and so in none of the books.
+   */
+  collect?(sink: Sink, nowNs: number): void;
   /** Counters of <source>_drops summed over CPUs since the start, by reason (lower-case names of enum drop_reason). */
   counts(): Readonly<Record<string, number>>;
   /** Totals since the start. Empty where the source keeps none. */

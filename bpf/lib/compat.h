@@ -21,4 +21,17 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
     return BPF_CORE_READ(old, parent);
 }
 
+/* 5.14 renamed task_struct->state to __state. Drop the old name when our floor passes 5.14. */
+struct task_struct___before_5_14 {
+    long state;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u64 task_state(struct task_struct *task) {
+    struct task_struct___before_5_14 *old = (void *)task;
+
+    if (bpf_core_field_exists(task->__state))
+        return BPF_CORE_READ(task, __state);
+    return (__u64)BPF_CORE_READ(old, state);
+}
+
 #endif

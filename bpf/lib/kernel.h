@@ -111,6 +111,8 @@ struct task_struct {
     __u64 start_time; /* CLOCK_MONOTONIC */
     char comm[16];
     void *stack; /* lowest address of the thread's kernel stack */
+    unsigned int __state;
+    unsigned in_iowait : 1;
     struct mm_struct *mm;
     struct fs_struct *fs;
     struct files_struct *files;

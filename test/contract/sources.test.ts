@@ -10,6 +10,7 @@ import { ExecSource } from '../../agent/sources/exec/exec.ts';
 import { FileSource } from '../../agent/sources/file/file.ts';
 import { FuncSource } from '../../agent/sources/func/func.ts';
 import { kits } from '../../agent/sources/index.ts';
+import { SchedSource } from '../../agent/sources/sched/sched.ts';
 import { resolveSettings } from '../../agent/sources/settings.ts';
 import type { ProcessExit, ProcessStart, Sample, Sink, Source, Span } from '../../agent/sources/source.ts';
 import { type EventShape, randomBytes, randomNumbers, randomRecord, shapesOf } from './random-records.ts';
@@ -20,7 +21,11 @@ const makers = {
   exec: () => new ExecSource({ ofProcess: () => '', ofImage: () => '' }),
   file: () => new FileSource([]),
   func: () => new FuncSource([]),
+  sched: () => new SchedSource({ want: () => new Uint32Array(0) }),
 } as const satisfies { readonly [N in SourceName]: () => Source<N> };
+
+/** Their events say what the kernel's sums refer to: they are handed on with those, by the collector. */
+const keptForSums: ReadonlySet<SourceName> = new Set(['sched']);
 
 type AnyEvent = EventOf[SourceName];
 
@@ -155,7 +160,7 @@ for (const source of sourceNames) {
       assert.ok(event !== undefined);
       const before = sink.things + sink.drops;
       for (let times = random() % 2; times >= 0; times -= 1) assembler.assemble(event as never, sink);
-      assert.ok(sink.things + sink.drops > before, 'each event is handed on or counted as dropped');
+      if (!keptForSums.has(source)) assert.ok(sink.things + sink.drops > before, 'each event is handed on or counted as dropped');
     }
     assembler.expire?.(1e12 + 3600e9, sink);
   });

@@ -46,6 +46,8 @@ export interface SourceRun {
   malformed(): number;
   /** Records handed over by the reader. */
   received(): number;
+  /** Has the source make samples of what its programs summed, as the agent does once a second. */
+  collect(): void;
   /** Resolves when all that was written so far has become spans. */
   flush(): Promise<void>;
   /** Stops the source and gives its last counts. */
@@ -124,6 +126,7 @@ export async function runSource(kit: SourceKit, options: SourceRunOptions = {}):
     symbolizer,
     malformed: () => malformed,
     received: () => received,
+    collect: () => attached.collect?.(sink, Number(addon.clockPair().monotonicNs)),
     flush: () => reader.flush(),
     stop: async () => {
       await attached.stop();

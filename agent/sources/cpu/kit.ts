@@ -18,8 +18,8 @@ const settings: readonly SettingSpec[] = [
   },
 ];
 
-/** 256 KiB per CPU: at 10 kHz and 1 KiB a sample, the records of 25 ms. */
-const pagesPerCpu = 64;
+/** 512 KiB per CPU: at 10 kHz and 1 KiB a sample, the records of 50 ms, or 30 copies of stacks whose tables are to come. */
+const pagesPerCpu = 128;
 
 export const cpuKit: SourceKit<'cpu'> = {
   name: 'cpu',

@@ -1,0 +1,91 @@
+/** Source sched as the table lists it: its settings, and how its collector is run. */
+
+import type { NativeObject } from '../../bpf/native.ts';
+import { writeSchedSettings } from '../../events/index.ts';
+import { startSource } from '../runtime.ts';
+import { durationNs, numberSetting } from '../settings.ts';
+import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import { KernelNames } from './kernel-names.ts';
+import { SchedSource, schedHooks } from './sched.ts';
+import { SchedCollector } from './sched-collector.ts';
+
+const settings: readonly SettingSpec[] = [
+  {
+    key: 'floor',
+    kind: 'duration',
+    unit: 'us',
+    help: 'Waits shorter than this are summed without their stack.',
+    default: 1,
+    min: 0,
+    max: 1e6,
+  },
+  {
+    key: 'stacks',
+    kind: 'number',
+    unit: 'a second and CPU',
+    help: 'Stacks walked at most; a wait beyond that is summed without one.',
+    default: 2000,
+    min: 0,
+    max: 1e6,
+  },
+  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+];
+
+/** 512 KiB per CPU: stacks come in bursts, when many threads are seen for the first time. */
+const pagesPerCpu = 128;
+
+/** Per CPU: a copied stack serves one wait alone, so that few of them are worth their 16 KiB. */
+const copyBytesPerSecond = 256 << 10;
+
+export const schedKit: SourceKit<'sched'> = {
+  name: 'sched',
+  title: 'Where the wall-clock goes: time on CPU, runnable and blocked of every thread, by cause, stack and waker',
+  isDefault: false,
+  settings,
+  hooks: schedHooks,
+  start(host, given) {
+    const names = new KernelNames(host.symbolizer);
+    const source = new SchedSource(names);
+    let current: SourceSettings = given;
+    let epoch: 0 | 1 = 0;
+    const settingsBytes = (values: SourceSettings): Uint8Array => {
+      current = values;
+      return writeSchedSettings({
+        floorNs: durationNs(settings, values, 'floor'),
+        stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
+        pid: numberSetting(values, 'pid'),
+        epoch,
+      });
+    };
+    const collector = new SchedCollector({
+      source,
+      names,
+      turn: (object, next) => {
+        epoch = next;
+        object.mapUpdate('sched_settings', Buffer.alloc(4), settingsBytes(current));
+      },
+    });
+    return startSource(
+      host,
+      {
+        source,
+        settingSpecs: settings,
+        pagesPerCpu,
+        configure: (object: NativeObject) => {
+          object.setConstant('own_pid', host.ownPid);
+          object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
+          object.setConstant('prev_state_argument', stateArgument(host.native));
+        },
+        settingsBytes,
+        collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
+      },
+      given,
+    );
+  },
+};
+
+/** Place of prev_state among the tracepoint's arguments; 0 where it has none. The function has its private data before them. */
+function stateArgument(native: { kernelFunctionPrototype(name: string): { arguments: readonly string[] } | undefined }): number {
+  const names = native.kernelFunctionPrototype('__traceiter_sched_switch')?.arguments ?? [];
+  return Math.max(0, names.indexOf('prev_state') - 1);
+}

@@ -1,0 +1,196 @@
+/**
+ * Reads the kernel's sums once a second and makes profile samples of them: `offcpu` (where threads were blocked, by cause), `runq`
+ * (where they waited for a CPU), `wakeup` (who ended the waiting, on top of where it was) and `threads` (each thread's whole time
+ * by state, without stacks).
+ */
+
+import type { NativeObject } from '../../bpf/native.ts';
+import {
+  readSchedSum,
+  readSchedSumKey,
+  readSchedThread,
+  type SchedSumKey,
+  schedState,
+  schedSumBytes,
+  schedSumKeyBytes,
+  schedThreadBytes,
+} from '../../events/index.ts';
+import type { Mark, Sample, Sink, StackBytes, TimeKind } from '../source.ts';
+import type { KernelNames } from './kernel-names.ts';
+import type { KnownStack, SchedSource } from './sched.ts';
+import { ThreadAccounts, type ThreadTime, type Wait } from './thread-accounts.ts';
+import { causeOfSleep, type WaitCause } from './wait-cause.ts';
+
+/** SCHED_FLAG_* of bpf/sched/sched.h. */
+const flagIoWait = 1;
+const flagUninterruptible = 2;
+const flagWakerInterrupt = 4;
+
+/** The kernel's map of stacks has 16,384 entries; beyond this many the oldest are forgotten on both sides. */
+const maxStacks = 12_000;
+const keptStacks = 8000;
+
+const kindOfCause: Readonly<Record<WaitCause, TimeKind>> = {
+  lock: 'lock',
+  disk: 'disk',
+  'file system': 'disk',
+  'page fault': 'page-fault',
+  'network receive': 'network',
+  'network send': 'network',
+  idle: 'idle',
+  sleep: 'idle',
+  pipe: 'waiting',
+  child: 'waiting',
+  uninterruptible: 'waiting',
+  other: 'waiting',
+};
+
+const noBytes = new Uint8Array(0);
+const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'none', raw: noBytes };
+
+const marks = {
+  onCpu: { name: 'on CPU', kind: 'on-cpu' },
+  preempted: { name: 'runnable: preempted', kind: 'runnable' },
+  woken: { name: 'runnable: woken', kind: 'runnable' },
+  runnable: { name: 'runnable: short waits', kind: 'runnable' },
+  short: { name: 'blocked: short waits', kind: 'waiting' },
+} as const satisfies Record<string, Mark>;
+
+/** Of a tracepoint's program on kernels 5.10 to 7.2. */
+const ownFrame = /^(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_|bpf_trampoline_|trace_sched_)/;
+
+function blockedMark(cause: WaitCause): Mark {
+  return { name: `blocked: ${cause}`, kind: kindOfCause[cause] };
+}
+
+/** What the collector needs of the running source. */
+export interface CollectorHost {
+  readonly source: SchedSource;
+  readonly names: KernelNames;
+  /** Writes sched_settings.epoch: from now on the programs add to the other map. */
+  turn(object: NativeObject, epoch: 0 | 1): void;
+}
+
+export class SchedCollector {
+  private readonly host: CollectorHost;
+  private readonly accounts = new ThreadAccounts();
+  private epoch: 0 | 1 = 0;
+
+  constructor(host: CollectorHost) {
+    this.host = host;
+  }
+
+  /** One round. `isLast`: the programs are detached, and all that is left is told. */
+  collect(object: NativeObject, sink: Sink, nowNs: number, isLast = false): void {
+    this.accounts.begin();
+    this.readThreads(object, sink, nowNs);
+    for (const end of this.host.source.takeEnds()) {
+      this.tellTime(sink, this.accounts.end(end.tid, end), nowNs);
+    }
+    // The map that rested for a round: no program that began before the last turn still runs.
+    const resting = this.epoch === 0 ? 1 : 0;
+    this.readSums(object, resting, sink, nowNs);
+    if (isLast) this.readSums(object, this.epoch, sink, nowNs);
+    this.host.turn(object, resting);
+    this.epoch = resting;
+    this.accounts.finish();
+    this.forgetStacks(object);
+  }
+
+  private readThreads(object: NativeObject, sink: Sink, nowNs: number): void {
+    const { keys, values, count } = object.mapEntries('sched_threads', false);
+    for (let i = 0; i < count; i += 1) {
+      const tid = keys.readUInt32LE(i * 4);
+      const thread = readSchedThread(values, i * schedThreadBytes);
+      const { time, wait } = this.accounts.thread(tid, thread, nowNs);
+      this.tellTime(sink, time, nowNs);
+      if (wait !== undefined) this.tellWait(sink, wait, nowNs);
+    }
+  }
+
+  private readSums(object: NativeObject, epoch: 0 | 1, sink: Sink, nowNs: number): void {
+    const { keys, values, count } = object.mapEntries(epoch === 0 ? 'sched_sums_a' : 'sched_sums_b', true);
+    for (let i = 0; i < count; i += 1) {
+      const key = readSchedSumKey(keys, i * schedSumKeyBytes);
+      const wait = this.accounts.sum(key, readSchedSum(values, i * schedSumBytes));
+      if (wait !== undefined && (wait.ns > 0 || wait.count > 0)) this.tellWait(sink, wait, nowNs);
+    }
+  }
+
+  private tellTime(sink: Sink, time: ThreadTime, nowNs: number): void {
+    const tell = (mark: Mark, value: number): void => {
+      if (value > 0) sink.sample(this.sampleOf('threads', time, { value, count: 1, timeNs: nowNs, mark, stack: emptyStack }));
+    };
+    tell(marks.onCpu, time.onCpuNs);
+    tell(marks.runnable, time.untoldRunnableNs);
+    tell(marks.short, time.untoldBlockedNs);
+  }
+
+  private tellWait(sink: Sink, { key, ns, count }: Wait, nowNs: number): void {
+    const known = this.known(key.stack, nowNs);
+    const stack = this.shown(known);
+    const isBlocked = key.state === schedState.blocked;
+    const mark = isBlocked
+      ? blockedMark(this.causeOf(key, known))
+      : key.state === schedState.woken
+        ? marks.woken
+        : marks.preempted;
+    const base = { value: ns, count, timeNs: nowNs, mark };
+    sink.sample(this.sampleOf(isBlocked ? 'offcpu' : 'runq', key, { ...base, stack }));
+    sink.sample(this.sampleOf('threads', key, { ...base, stack: emptyStack }));
+    if (isBlocked && count > 0 && (key.wakerTid !== 0 || key.wakerStack !== 0n)) {
+      const waker = this.known(key.wakerStack, nowNs);
+      const isInterrupt = (key.flags & flagWakerInterrupt) !== 0;
+      const name = isInterrupt ? 'an interrupt' : this.accounts.commOf(key.wakerTid) || 'a thread that has ended';
+      sink.sample({
+        ...this.sampleOf('wakeup', key, { ...base, stack }),
+        waker: { pid: key.wakerPid, name, stack: this.shown(waker) },
+      });
+    }
+  }
+
+  private sampleOf(
+    profileType: string,
+    { pid, tid }: { pid: number; tid: number },
+    rest: Pick<Sample, 'value' | 'count' | 'timeNs' | 'mark' | 'stack'>,
+  ): Sample {
+    return { profileType, pid, tid, comm: this.accounts.commOf(tid), cgroupId: 0n, ...rest };
+  }
+
+  private known(stack: bigint, nowNs: number): KnownStack | undefined {
+    const known = this.host.source.stacks.get(stack);
+    if (known !== undefined) known.usedNs = nowNs;
+    return known;
+  }
+
+  /** Without our own programs and what called them, which stand on top of what they observe. */
+  private shown(known: KnownStack | undefined): StackBytes {
+    if (known === undefined) return emptyStack;
+    const names = this.host.names.of(known.kernelIds) ?? [];
+    const own = names.findIndex(name => !ownFrame.test(name));
+    return own <= 0 ? known.stack : { ...known.stack, kernel: known.stack.kernel.subarray(own * 8) };
+  }
+
+  private causeOf(key: SchedSumKey, known: KnownStack | undefined): WaitCause {
+    const functions = known === undefined ? undefined : this.host.names.of(known.kernelIds);
+    return causeOfSleep({
+      functions: functions ?? [],
+      syscall: key.syscall,
+      isIoWait: (key.flags & flagIoWait) !== 0,
+      isUninterruptible: (key.flags & flagUninterruptible) !== 0,
+    });
+  }
+
+  /** Forgets the stacks that were not referred to for longest, here and in the kernel, which tells them anew if they come again. */
+  private forgetStacks(object: NativeObject): void {
+    const { stacks } = this.host.source;
+    if (stacks.size <= maxStacks) return;
+    const byUse = [...stacks].sort((a, b) => a[1].usedNs - b[1].usedNs);
+    const key = Buffer.alloc(8);
+    for (const [stack] of byUse.slice(0, byUse.length - keptStacks)) {
+      this.host.source.forget(stack);
+      key.writeBigUInt64LE(stack);
+      object.mapDelete('sched_stacks', key);
+    }
+  }
+}

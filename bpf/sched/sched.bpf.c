@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* Source sched: where every thread's wall-clock goes. Each switch closes one interval of the thread that leaves and one
+ * of the thread that comes, each wake-up turns blocked into runnable. The intervals are summed by (thread, stack,
+ * system call, waker); all of it in two programs with a bounded amount of work, with interrupts off, where the
+ * scheduler calls them. */
+#include "sched.h"
+
+#include "kernel.h"
+#include "sched-stack.h"
+
+/* Which argument of the tracepoint sched_switch is the state that prev leaves in. 5.18 added it; before it is read from
+ * the task, where a wake-up that is under way can have changed it. 0: there is none. */
+const volatile __u32 prev_state_argument = 0;
+/* The agent's own process: never told, or its own reading would fill its own profile. */
+const volatile __u32 own_pid = 0;
+
+/* include/linux/sched.h. The low bits of a state are the same on every kernel since 4.14. */
+#define TASK_STATE_MASK 0xff
+#define TASK_UNINTERRUPTIBLE 0x2
+#define TASK_DEAD 0x80
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
+    __type(key, pid_nr);
+    __type(value, struct sched_thread);
+} sched_threads SEC(".maps");
+
+/* Two, so that one can be read in peace while the other one fills: sched_settings.epoch says which. */
+struct sched_sums_map {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct sched_sum_key);
+    __type(value, struct sched_sum);
+};
+struct sched_sums_map sched_sums_a SEC(".maps");
+struct sched_sums_map sched_sums_b SEC(".maps");
+
+static __always_inline struct sched_settings *settings_now(void) {
+    __u32 key = 0;
+
+    return bpf_map_lookup_elem(&sched_settings, &key);
+}
+
+/* Adds an interval to the sum of its key. False where there is no room for another key. */
+static __always_inline bool add_sum(const struct sched_settings *settings, struct sched_sum_key *key,
+                                    duration_ns waited) {
+    struct sched_sum fresh = {.total_ns = waited, .longest_ns = waited, .count = 1};
+    struct sched_sum *sum;
+
+    /* One thread runs on one CPU at a time, so that nothing else adds to a key that has its id. */
+    sum = settings->epoch ? bpf_map_lookup_elem(&sched_sums_b, key) : bpf_map_lookup_elem(&sched_sums_a, key);
+    if (sum) {
+        sum->total_ns += waited;
+        sum->count += 1;
+        if (waited > sum->longest_ns)
+            sum->longest_ns = waited;
+        return true;
+    }
+    if (settings->epoch)
+        return !bpf_map_update_elem(&sched_sums_b, key, &fresh, BPF_NOEXIST);
+    return !bpf_map_update_elem(&sched_sums_a, key, &fresh, BPF_NOEXIST);
+}
+
+/* What the thread waited for until now goes into totals and, unless it was short, into a sum. */
+static __always_inline void close_wait(const struct sched_settings *settings, struct sched_thread *thread, pid_nr tid,
+                                       ktime_ns now) {
+    duration_ns waited = now - thread->since_ns;
+    struct sched_totals *totals = &thread->totals;
+    struct sched_sum_key key = {};
+    bool is_told = false;
+
+    if (waited >= settings->floor_ns) {
+        key.stack = thread->stack;
+        key.waker_stack = thread->waker_stack;
+        key.pid = thread->pid;
+        key.tid = tid;
+        key.waker_pid = thread->waker_pid;
+        key.waker_tid = thread->waker_tid;
+        key.syscall = thread->syscall;
+        key.state = thread->state;
+        key.flags = thread->flags;
+        is_told = add_sum(settings, &key, waited);
+        if (!is_told)
+            sched_count(DROP_INFLIGHT_FULL);
+    }
+    if (thread->state == SCHED_STATE_BLOCKED) {
+        totals->blocked_ns += waited;
+        totals->blocked += 1;
+        totals->untold_blocked_ns += is_told ? 0 : waited;
+    } else if (thread->state == SCHED_STATE_WOKEN) {
+        totals->woken_ns += waited;
+        totals->woken += 1;
+        totals->untold_woken_ns += is_told ? 0 : waited;
+    } else {
+        totals->preempted_ns += waited;
+        totals->preempted += 1;
+        totals->untold_preempted_ns += is_told ? 0 : waited;
+    }
+}
+
+/* What a thread is before anything was seen of it. Not on the stack, where the walk needs the room. */
+static struct sched_thread unseen_thread;
+
+static __always_inline struct sched_thread *thread_of(struct task_struct *task, pid_nr tid, ktime_ns now) {
+    struct sched_thread *thread = bpf_map_lookup_elem(&sched_threads, &tid);
+
+    if (thread)
+        return thread;
+    if (bpf_map_update_elem(&sched_threads, &tid, &unseen_thread, BPF_NOEXIST)) {
+        sched_count(DROP_INFLIGHT_FULL);
+        return NULL;
+    }
+    thread = bpf_map_lookup_elem(&sched_threads, &tid);
+    if (thread) {
+        thread->since_ns = now;
+        thread->pid = (pid_nr)task->tgid;
+        __builtin_memcpy(thread->comm, task->comm, sizeof(thread->comm));
+    }
+    return thread;
+}
+
+static __always_inline bool is_wanted(const struct sched_settings *settings, pid_nr pid) {
+    return pid != own_pid && (!settings->pid || pid == settings->pid);
+}
+
+/* The thread's last switch: it does not come back. */
+static __always_inline void tell_end(void *ctx, struct sched_thread *thread, pid_nr tid, ktime_ns now) {
+    struct sched_end_event event = {};
+
+    event_header_fill(&event.header, SCHED_END, sizeof(event));
+    event.header.time_ns = now;
+    event.header.pid = thread->pid;
+    event.header.tid = tid;
+    __builtin_memcpy(event.comm, thread->comm, sizeof(event.comm));
+    event.totals = thread->totals;
+    sched_count(DROP_SEEN);
+    sched_emit(ctx, &event, sizeof(event));
+    bpf_map_delete_elem(&sched_threads, &tid);
+}
+
+/* `prev` gives its CPU away; it is still the current task, so that this is the moment for its stack. */
+static __always_inline void leave(void *ctx, const struct sched_settings *settings, struct task_struct *prev,
+                                  __u64 state, ktime_ns now) {
+    pid_nr tid = (pid_nr)prev->pid;
+    struct sched_thread *thread = thread_of(prev, tid, now);
+    struct user_regs regs;
+    bool has_regs;
+
+    if (!thread)
+        return;
+    if (thread->state == SCHED_STATE_ON_CPU)
+        thread->totals.on_cpu_ns += now - thread->since_ns;
+    thread->since_ns = now;
+    if (state & TASK_DEAD) {
+        tell_end(ctx, thread, tid, now);
+        return;
+    }
+    __builtin_memcpy(thread->comm, prev->comm, sizeof(thread->comm));
+    /* Who wakes it may have come first, and is kept then. */
+    thread->flags &= SCHED_FLAG_WAKER_INTERRUPT;
+    if (BPF_CORE_READ_BITFIELD(prev, in_iowait))
+        thread->flags |= SCHED_FLAG_IO_WAIT;
+    thread->state = state & TASK_STATE_MASK ? SCHED_STATE_BLOCKED : SCHED_STATE_PREEMPTED;
+    if (state & TASK_UNINTERRUPTIBLE)
+        thread->flags |= SCHED_FLAG_UNINTERRUPTIBLE;
+    has_regs = user_regs_now(&regs);
+    thread->syscall = sched_syscall(&regs);
+    thread->stack = 0;
+    if (is_wanted(settings, thread->pid))
+        thread->stack = sched_stack(ctx, settings, has_regs ? &regs : NULL,
+                                    thread->state == SCHED_STATE_BLOCKED ? SCHED_ROLE_WAITS : SCHED_ROLE_PREEMPTED);
+    if (!thread->stack)
+        thread->flags |= SCHED_FLAG_NO_STACK;
+}
+
+static __always_inline void forget_waker(struct sched_thread *thread) {
+    thread->waker_stack = 0;
+    thread->waker_pid = 0;
+    thread->waker_tid = 0;
+    thread->flags = 0;
+}
+
+/* `next` gets the CPU. */
+static __always_inline void arrive(const struct sched_settings *settings, struct task_struct *next, ktime_ns now) {
+    pid_nr tid = (pid_nr)next->pid;
+    struct sched_thread *thread = thread_of(next, tid, now);
+
+    if (!thread)
+        return;
+    if (thread->state >= SCHED_STATE_PREEMPTED)
+        close_wait(settings, thread, tid, now);
+    thread->state = SCHED_STATE_ON_CPU;
+    thread->since_ns = now;
+    forget_waker(thread);
+}
+
+/* sched_switch(preempt, prev, next, prev_state). */
+SEC("tp_btf/sched_switch")
+int sched_switched(__u64 *ctx) {
+    bool is_preempted = ctx[0];
+    struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
+    const struct sched_settings *settings = settings_now();
+    ktime_ns now = bpf_ktime_get_ns();
+    __u64 state = 0;
+
+    if (!settings)
+        return 0;
+    /* Preempted in the midst of going to sleep: it stays runnable, whatever its state says. */
+    if (prev->pid) {
+        if (prev_state_argument == 3)
+            state = (__u32)ctx[3];
+        else if (!is_preempted)
+            state = task_state(prev);
+        leave(ctx, settings, prev, is_preempted && !(state & TASK_DEAD) ? 0 : state, now);
+    }
+    if (next->pid)
+        arrive(settings, next, now);
+    return 0;
+}
+
+/* The blocked time ends and the wait for a CPU begins. */
+static __always_inline void wake(const struct sched_settings *settings, struct sched_thread *thread, pid_nr tid,
+                                 ktime_ns now) {
+    close_wait(settings, thread, tid, now);
+    thread->state = SCHED_STATE_WOKEN;
+    thread->since_ns = now;
+}
+
+/* The current thread, or the interrupt that runs on its CPU, wakes `thread`. */
+static __always_inline void note_waker(void *ctx, const struct sched_settings *settings, struct sched_thread *thread) {
+    __u64 pid_tgid = bpf_get_current_pid_tgid();
+    struct user_regs regs;
+
+    thread->waker_tid = (pid_nr)pid_tgid;
+    thread->waker_pid = (pid_nr)(pid_tgid >> 32);
+    if (!is_on_thread_stack(ctx)) {
+        thread->flags |= SCHED_FLAG_WAKER_INTERRUPT;
+        thread->waker_stack = sched_stack(ctx, settings, NULL, SCHED_ROLE_INTERRUPTS);
+        return;
+    }
+    if (user_regs_now(&regs))
+        thread->waker_stack = sched_stack(ctx, settings, &regs, SCHED_ROLE_WAKES);
+    else
+        thread->waker_stack = sched_stack(ctx, settings, NULL, SCHED_ROLE_WAKES);
+}
+
+/* sched_waking(task): in the context of who wakes it, which may be an interrupt's. */
+SEC("tp_btf/sched_waking")
+int sched_waking(__u64 *ctx) {
+    struct task_struct *task = (void *)ctx[0];
+    const struct sched_settings *settings = settings_now();
+    pid_nr tid = (pid_nr)task->pid;
+    struct sched_thread *thread = bpf_map_lookup_elem(&sched_threads, &tid);
+
+    if (!settings || !thread)
+        return 0;
+    /* A thread that is still on its way to sleep is not blocked yet as far as is known here: who wakes it is kept for
+     * sched_wakeup, which comes when its switch is over. */
+    if (thread->state != SCHED_STATE_BLOCKED && thread->state != SCHED_STATE_ON_CPU)
+        return 0;
+    if (is_wanted(settings, thread->pid))
+        note_waker(ctx, settings, thread);
+    if (thread->state == SCHED_STATE_BLOCKED)
+        wake(settings, thread, tid, bpf_ktime_get_ns());
+    return 0;
+}
+
+/* sched_wakeup(task): it is runnable now. Ends what sched_waking could not. */
+SEC("tp_btf/sched_wakeup")
+int sched_wakeup(__u64 *ctx) {
+    struct task_struct *task = (void *)ctx[0];
+    const struct sched_settings *settings = settings_now();
+    pid_nr tid = (pid_nr)task->pid;
+    struct sched_thread *thread = bpf_map_lookup_elem(&sched_threads, &tid);
+
+    if (!settings || !thread)
+        return 0;
+    if (thread->state == SCHED_STATE_BLOCKED)
+        wake(settings, thread, tid, bpf_ktime_get_ns());
+    else if (thread->state == SCHED_STATE_ON_CPU)
+        /* It was woken before it slept, and goes on. */
+        forget_waker(thread);
+    return 0;
+}
+
+/* sched_wakeup_new(task): the first time that a new thread waits for a CPU. */
+SEC("tp_btf/sched_wakeup_new")
+int sched_wakeup_new(__u64 *ctx) {
+    struct task_struct *task = (void *)ctx[0];
+    ktime_ns now = bpf_ktime_get_ns();
+    struct sched_thread *thread = thread_of(task, (pid_nr)task->pid, now);
+
+    if (!thread)
+        return 0;
+    thread->state = SCHED_STATE_WOKEN;
+    thread->syscall = SCHED_NO_SYSCALL;
+    thread->flags = SCHED_FLAG_NO_STACK;
+    thread->since_ns = now;
+    return 0;
+}

@@ -1,0 +1,150 @@
+/**
+ * Source sched against programs whose wall-clock is known by construction: every nanosecond of every thread is accounted for, under
+ * the right cause, and who woke whom is right.
+ */
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { loadavg } from 'node:os';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { kits } from '../../agent/sources/index.ts';
+import type { Sample } from '../../agent/sources/source.ts';
+import { buildZoo } from '../zoo/zoo.ts';
+import { isEmulated, runSource, type SourceRun } from './source-run.ts';
+
+const run = promisify(execFile);
+const seconds = isEmulated ? 4 : 3;
+/** Of elapsed time. */
+const tolerance = isEmulated ? 0.05 : 0.01;
+/**
+ * A thread's first and last moments, in which it is made and ends, are in the sums and not in its own figures. Each may be a wait for
+ * the CPU, as long as it takes all who want it to have a turn.
+ */
+const turnNs = 3e6;
+/** From the begin of a wake-up, where ours starts, to the place in the queue, where the kernel's own figure does. */
+const wakeUpNs = 500;
+
+interface ThreadReport {
+  readonly name: string;
+  readonly tid: number;
+  readonly onCpuNs: number;
+  readonly runnableNs: number;
+  readonly elapsedNs: number;
+}
+
+async function observe(program: string): Promise<{ reports: ThreadReport[]; samples: readonly Sample[] }> {
+  const binary = await buildZoo('waits', { flags: ['-D_GNU_SOURCE'] });
+  const source = await runSource(kits.sched);
+  try {
+    const { stdout } = await collecting(source, run(binary, [program, String(seconds)], { cwd: process.cwd() }));
+    await source.flush();
+    source.collect();
+    source.collect();
+    const counts = await source.stop();
+    assert.equal(counts.inflight_full, 0, 'the maps had room');
+    return { reports: reportsOf(stdout), samples: source.samples };
+  } finally {
+    await source.stop();
+  }
+}
+
+async function collecting<T>(source: SourceRun, work: Promise<T>): Promise<T> {
+  const timer = setInterval(() => source.collect(), 1000);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function reportsOf(text: string): ThreadReport[] {
+  return text
+    .trim()
+    .split('\n')
+    .map(line => {
+      const [name = '', ...numbers] = line.split(' ');
+      const [tid = 0, onCpuNs = 0, runnableNs = 0, elapsedNs = 0] = numbers.map(Number);
+      return { name, tid, onCpuNs, runnableNs, elapsedNs };
+    });
+}
+
+/** Nanoseconds by mark of one thread in one profile type. */
+function byMark(samples: readonly Sample[], type: string, tid: number): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const { profileType, tid: owner, mark, value } of samples) {
+    if (profileType !== type || owner !== tid || mark === undefined) continue;
+    sums.set(mark.name, (sums.get(mark.name) ?? 0) + value);
+  }
+  return sums;
+}
+
+function total(sums: ReadonlyMap<string, number>, prefix = ''): number {
+  let sum = 0;
+  for (const [name, value] of sums) if (name.startsWith(prefix)) sum += value;
+  return sum;
+}
+
+function assertNear(actual: number, expected: number, slack: number, what: string): void {
+  assert.ok(
+    Math.abs(actual - expected) <= slack,
+    `${what}: ${(actual / 1e6).toFixed(1)} ms of ${(expected / 1e6).toFixed(1)} ms`,
+  );
+}
+
+/** By program: the cause under which its blocked time stands, and which share of it at least. */
+const programs: Readonly<Record<string, { causes: readonly string[]; share: number }>> = {
+  spin: { causes: [], share: 0 },
+  sleep: { causes: ['blocked: sleep'], share: 0.97 },
+  lock: { causes: ['blocked: lock', 'blocked: sleep'], share: 0.97 },
+  pipe: { causes: ['blocked: pipe', 'blocked: short waits'], share: 0.97 },
+  direct: { causes: ['blocked: disk', 'blocked: short waits'], share: 0.97 },
+  fsync: { causes: ['blocked: file system', 'blocked: disk'], share: 0.97 },
+  touch: { causes: [], share: 0 },
+  loopback: { causes: ['blocked: network receive', 'blocked: sleep', 'blocked: idle'], share: 0.97 },
+  crowd: { causes: [], share: 0 },
+  mixture: { causes: ['blocked: sleep'], share: 0.97 },
+};
+
+for (const [program, { causes, share }] of Object.entries(programs)) {
+  test(`${program}: on CPU + runnable + blocked = elapsed, each as the kernel and the program count it`, async t => {
+    const { reports, samples } = await observe(program);
+    for (const report of reports) {
+      const sums = byMark(samples, 'threads', report.tid);
+      const slack = tolerance * report.elapsedNs + 2 * turnNs * Math.max(1, loadavg()[0] ?? 0);
+      const wakeUps = samples.filter(sample => sample.profileType === 'runq' && sample.tid === report.tid);
+      const waits = wakeUps.reduce((sum, { count = 0 }) => sum + count, 0);
+      t.diagnostic(
+        `${report.name}: ${[...sums].map(([name, ns]) => `${name} ${(ns / 1e6).toFixed(1)}`).join(', ')}; elapsed ${(report.elapsedNs / 1e6).toFixed(1)} ms`,
+      );
+      assertNear(total(sums), report.elapsedNs, slack, `${report.name} in all`);
+      assertNear(total(sums, 'on CPU'), report.onCpuNs, slack, `${report.name} on CPU`);
+      assertNear(total(sums, 'runnable'), report.runnableNs, slack + waits * wakeUpNs, `${report.name} runnable`);
+      const blocked = total(sums, 'blocked');
+      const expected = causes.reduce((sum, cause) => sum + (sums.get(cause) ?? 0), 0);
+      if (causes.length > 0) assert.ok(expected >= share * blocked, `${report.name}: ${expected} of ${blocked} ns blocked`);
+      assertNear(total(byMark(samples, 'offcpu', report.tid)), blocked, slack, `${report.name}'s stacks of blocked time`);
+    }
+  });
+}
+
+test('two threads that wake each other: at least 99 % of wake-ups name the other one, and its stack', async () => {
+  const { reports, samples } = await observe('pipe');
+  const tids = new Set(reports.map(report => report.tid));
+  let wakeups = 0;
+  let right = 0;
+  let withStack = 0;
+  for (const { profileType, tid, count = 0, mark } of samples) {
+    if (profileType !== 'offcpu' || !tids.has(tid) || mark?.name !== 'blocked: pipe') continue;
+    wakeups += count;
+  }
+  for (const { profileType, tid, count = 0, mark, waker } of samples) {
+    if (profileType !== 'wakeup' || !tids.has(tid) || mark?.name !== 'blocked: pipe') continue;
+    const other = reports.find(report => report.tid !== tid);
+    if (waker?.name === other?.name) right += count;
+    if ((waker?.stack.user.length ?? 0) > 0) withStack += count;
+  }
+  assert.ok(wakeups > 1000, `only ${wakeups} wake-ups`);
+  assert.ok(right >= 0.99 * wakeups, `${right} of ${wakeups} name the right waker`);
+  assert.ok(withStack >= 0.99 * wakeups, `${withStack} of ${wakeups} have its stack`);
+});
