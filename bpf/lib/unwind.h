@@ -84,9 +84,9 @@ struct {
     __type(value, struct unwind_state);
 } unwind_states SEC(".maps");
 
-/* Of this CPU, in the second that began at second_ns. */
+/* Of this CPU, in the part of a second that began at part_ns. */
 struct unwind_copies {
-    ktime_ns second_ns;
+    ktime_ns part_ns;
     __u64 bytes;
 };
 
@@ -97,7 +97,10 @@ struct {
     __type(value, struct unwind_copies);
 } unwind_budget SEC(".maps");
 
-#define UNWIND_SECOND_NS 1000000000ULL
+/* In small parts, each of half a usual perf buffer at most: what is allowed in a second, copied at once, would leave no
+ * room for other records. */
+#define UNWIND_COPY_PARTS 16
+#define UNWIND_COPY_PART_NS (1000000000ULL / UNWIND_COPY_PARTS)
 /* Turns of the inner and of the outer loop. */
 #define UNWIND_TURNS 32
 
@@ -218,7 +221,7 @@ static __always_inline void unwind_count_time(duration_ns time_ns) {
         *count += 1;
 }
 
-/* What this CPU has copied in this second; NULL where that is enough. */
+/* What this CPU has copied in this part of a second; NULL where that is enough. */
 static __always_inline struct unwind_copies *unwind_may_copy(void) {
     __u32 first = 0;
     struct unwind_copies *copies = bpf_map_lookup_elem(&unwind_budget, &first);
@@ -226,11 +229,11 @@ static __always_inline struct unwind_copies *unwind_may_copy(void) {
 
     if (!copies)
         return NULL;
-    if (now_ns - copies->second_ns >= UNWIND_SECOND_NS) {
-        copies->second_ns = now_ns;
+    if (now_ns - copies->part_ns >= UNWIND_COPY_PART_NS) {
+        copies->part_ns = now_ns;
         copies->bytes = 0;
     }
-    return copies->bytes < unwind_copy_bytes_per_second ? copies : NULL;
+    return copies->bytes < unwind_copy_bytes_per_second / UNWIND_COPY_PARTS ? copies : NULL;
 }
 
 /* A stack ends where memory that cannot be read begins, at the end of a page. So page by page, of which the first is a
