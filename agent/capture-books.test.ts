@@ -36,3 +36,13 @@ test('calls open at a stop are told as lost, and a restart counts on', () => {
   assert.equal(books.inFlight(), 0);
   assert.equal(unexplained(books), 0);
 });
+
+test('what waited for its other half, and was given up, is lost and no longer stored', () => {
+  const books = new SourceBooks();
+  books.received = 10;
+  books.stored = 10;
+  books.read({ seen: 10, emitted: 10 });
+  books.giveUp('expired', 2);
+  assert.equal(books.stored, 8);
+  assert.equal(unexplained(books), 0);
+});

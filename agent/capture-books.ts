@@ -43,6 +43,12 @@ export class SourceBooks {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
   }
 
+  /** Gives up records that waited for another after they had been assembled, and so were counted as stored. */
+  giveUp(reason: string, count: number): void {
+    this.drop(reason, count);
+    this.stored -= count;
+  }
+
   /**
    * Takes in the counters of the current run. What is in flight is fixed at this moment: with counters of before and records of
    * after, it would come out too small.

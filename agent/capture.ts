@@ -126,6 +126,8 @@ export class Capture {
       const entry = this.started.get(name);
       if (entry === undefined) return;
       await entry.running.stop();
+      // What waits for its other half waits in vain.
+      this.expireOne(name, entry, Number.POSITIVE_INFINITY);
       this.bookOf(name).close(entry.running.counts());
       this.started.delete(name);
       this.byIndex[entry.index] = undefined;
@@ -152,11 +154,16 @@ export class Capture {
 
   /** Gives up on halves that never met, and takes what the kernel summed; call about once a second with the kernel's time. */
   expire(nowNs: number): void {
-    for (const entry of this.started.values()) {
-      entry.running.source.expire?.(nowNs, entry.sink);
+    for (const [name, entry] of this.started) {
+      this.expireOne(name, entry, nowNs);
       entry.running.collect?.(entry.collectedSink, nowNs);
     }
     this.resolver.describeSoon();
+  }
+
+  private expireOne(name: SourceName, { running, sink }: Started, nowNs: number): void {
+    const books = this.bookOf(name);
+    running.source.expire?.(nowNs, { ...sink, drop: (reason, count) => books.giveUp(reason, count) });
   }
 
   pendingStacks(): number {

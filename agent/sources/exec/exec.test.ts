@@ -172,6 +172,97 @@ test('an exit before the scan still gives a process, once', () => {
   assert.deepEqual(seen.drops, { repeated_exit: 1 });
 });
 
+test('an exit told before fork and exec gives the same life, whatever their order', () => {
+  const fork = image({ timeNs: 1000.1 * ms, startNs: 1000 * ms });
+  const exec = image({ cause: 'exec', timeNs: 1001 * ms, comm: 'true', executable: '/bin/true', commandLine: 'true\0' });
+  // By the tracepoint way a fork's start is the time of its record.
+  const approximate = { ...fork, startNs: fork.timeNs };
+  for (const records of [
+    [fork, exec],
+    [exec, fork],
+    [approximate, exec],
+    [exec, approximate],
+  ]) {
+    const seen = collect();
+    const source = new ExecSource(noBuildId);
+    source.assemble(exit({}), seen.sink);
+    for (const record of records) source.assemble(record, seen.sink);
+    assert.equal(seen.spans.length, 0, 'more of it may be on its way');
+    source.expire(3006 * ms, seen.sink);
+    assert.deepEqual(
+      seen.spans.map(span => [span.startNs, span.durationNs, span.attributes['process.executable.name']]),
+      [[1000 * ms, 5 * ms, 'true']],
+    );
+    assert.deepEqual(new Set(seen.started.map(({ startNs }) => startNs)), new Set([1000 * ms]), 'one identity');
+    assert.equal(seen.started.at(-1)?.executable, '/bin/true');
+    assert.deepEqual(seen.exited.at(-1), { pid: 100, timeNs: 1005 * ms, exitStatus: 0 }, 'no row is left alive');
+    assert.deepEqual(seen.drops, {});
+    // A process that uses the pid again has nothing to do with it.
+    source.assemble(image({ timeNs: 9000 * ms, startNs: 9000 * ms }), seen.sink);
+    assert.equal(seen.started.at(-1)?.startNs, 9000 * ms);
+  }
+});
+
+test('an exec told after fork and exit names the process, and leaves it ended', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(image({}), seen.sink);
+  source.assemble(exit({}), seen.sink);
+  source.assemble(image({ cause: 'exec', timeNs: 1001 * ms, executable: '/bin/true' }), seen.sink);
+  assert.equal(seen.started.at(-1)?.executable, '/bin/true');
+  assert.equal(seen.exited.length, 2, 'its row is told as ended after each start');
+  assert.equal(seen.spans.length, 1);
+});
+
+test('a fork told after its exec leaves the exec’s image and gives the span', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(image({ cause: 'exec', timeNs: 1001 * ms, executable: '/bin/true' }), seen.sink);
+  source.assemble(image({}), seen.sink);
+  source.assemble(exit({}), seen.sink);
+  assert.equal(seen.started.at(-1)?.executable, '/bin/true');
+  assert.equal(seen.spans.length, 1);
+});
+
+test('a process that the scan saw while it was young gets its fork after its exit', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.addScanned([scanned({ startNs: 990 * ms, seenNs: 1002 * ms })], seen.sink);
+  source.assemble(exit({}), seen.sink);
+  source.assemble(image({}), seen.sink);
+  source.expire(3006 * ms, seen.sink);
+  assert.equal(seen.spans.length, 1);
+});
+
+test('a life whose start never comes is counted, once and in time', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(exit({}), seen.sink);
+  source.expire(3004 * ms, seen.sink);
+  assert.deepEqual(seen.drops, {});
+  source.expire(3006 * ms, seen.sink);
+  source.expire(9000 * ms, seen.sink);
+  assert.deepEqual(seen.drops, { expired: 1 });
+});
+
+test('lives that wait are bounded, and those given up are counted', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  for (let pid = 1; pid <= 10_000; pid += 1) source.assemble(exit({ pid, tid: pid }), seen.sink);
+  source.expire(3006 * ms, seen.sink);
+  assert.deepEqual(seen.drops, { expired: 10_000 });
+  assert.equal(seen.exited.length, 10_000);
+});
+
+test('a zombie in the scan, whose exit was told, is no process', () => {
+  const seen = collect();
+  const source = new ExecSource(noBuildId);
+  source.assemble(image({}), seen.sink);
+  source.assemble(exit({}), seen.sink);
+  source.addScanned([scanned({ startNs: 1000 * ms, seenNs: 1010 * ms })], seen.sink);
+  assert.equal(seen.started.length, 1);
+});
+
 test('a pid used again after a lost exit is a new process', () => {
   const seen = collect();
   const source = new ExecSource(noBuildId);

@@ -1,6 +1,7 @@
 /**
  * Source exec: the process table. A process starts with its fork, or with the scan of /proc that fills in what was there before;
- * an exec gives it a new image; its exit ends it and, where its start was seen, makes a span of its life.
+ * an exec gives it a new image; its exit ends it and, where its start was seen, makes a span of its life. Records come in the order
+ * of their times as a rule; where a busy CPU's come late, each still finds its process, and a life waits a while for its start.
  */
 
 import type { ExecEvent, ExecExitEvent, ExecImageEvent } from '../../events/index.ts';
@@ -27,6 +28,14 @@ interface Known {
   readonly isStartSeen: boolean;
   /** ktime at which it was seen first, by a record or in /proc. */
   readonly seenNs: number;
+  /** ktime of the record that told its image; 0 for /proc, whose image any record replaces. */
+  readonly imageNs: number;
+}
+
+/** A process that ended, for records of it that are still to come. */
+interface Ended {
+  readonly exit: ExecExitEvent;
+  process: Known;
 }
 
 /**
@@ -35,8 +44,17 @@ interface Known {
  */
 const maxKnown = 1 << 16;
 
-/** Processes that ended lately, to know the second exit record of one. */
+/** Processes that ended lately, to know the records that come after their exit. */
 const maxEnded = 4096;
+
+/** Lives that wait for their start at once; more than that, and all that wait are given up. */
+const maxWaiting = 4096;
+
+/**
+ * How long a life waits for the record of its start. Records are late by milliseconds; on a host that gives a CPU no time, by some
+ * hundred.
+ */
+const waitNs = 2e9;
 
 /** Between a process's appearance in /proc and the record of its fork, from which the tracepoint way takes its start. */
 const startToleranceNs = 2e7;
@@ -46,7 +64,11 @@ export class ExecSource implements Source<'exec'> {
   readonly needs: readonly Hook[] = execHooks;
   private readonly buildIds: BuildIds;
   private readonly known = new Map<number, Known>();
-  private readonly ended = new GenerationMap<string, true>(maxEnded);
+  private readonly ended = new GenerationMap<number, Ended>(maxEnded);
+  /** Lives whose start has not come, by pid, oldest first. */
+  private readonly waiting = new Map<number, Ended>();
+  /** Lives without a start since the last expire, which counts them: between two records there is no record to count as dropped. */
+  private givenUp = 0;
 
   constructor(buildIds: BuildIds) {
     this.buildIds = buildIds;
@@ -57,10 +79,23 @@ export class ExecSource implements Source<'exec'> {
     else this.exit(event, sink);
   }
 
+  /** Tells the lives whose start came after their end, and gives up on those whose start did not come in time. */
+  expire(nowNs: number, sink: Sink): void {
+    for (const life of this.waiting.values()) {
+      if (life.exit.timeNs > nowNs - waitNs) break;
+      this.settle(life, sink);
+    }
+    if (this.givenUp > 0) sink.drop('expired', this.givenUp);
+    this.givenUp = 0;
+  }
+
   /** Adds what /proc shows. Processes that the kernel told of already keep what it said. */
   addScanned(processes: readonly ScannedProcess[], sink: Sink): void {
     for (const scanned of processes) {
       const known = this.known.get(scanned.pid);
+      const ended = this.ended.get(scanned.pid);
+      // It was read from /proc, or lay there as a zombie, before its exit was told; an entry for it would never go.
+      if (ended !== undefined && scanned.startNs < ended.exit.timeNs) continue;
       if (known !== undefined && (known.start.executable !== '' || scanned.executable === '')) continue;
       const { pid, parentPid, comm, executable, commandLine, cgroupPath, seenNs } = scanned;
       const startNs = known?.start.startNs ?? scanned.startNs;
@@ -76,14 +111,32 @@ export class ExecSource implements Source<'exec'> {
         cgroupPath,
         containerId: containerIdOf(cgroupPath),
       };
-      this.remember({ start, uid: undefined, isStartSeen: known?.isStartSeen ?? false, seenNs }, sink);
+      this.remember({ start, uid: undefined, isStartSeen: known?.isStartSeen ?? false, seenNs, imageNs: 0 }, sink);
     }
   }
 
   private image(event: ExecImageEvent, sink: Sink): void {
+    const ended = this.ended.get(event.pid);
+    if (ended !== undefined && event.timeNs <= ended.exit.timeNs && event.timeNs >= ended.exit.startNs) {
+      ended.process = this.withImage(event, ended.process);
+      sink.processStarted(ended.process.start);
+      tellExit(ended.exit, sink);
+      return;
+    }
+    const waiting = this.waiting.get(event.pid);
+    // The pid is in use again.
+    if (waiting !== undefined) this.settle(waiting, sink);
     const known = this.known.get(event.pid);
     const before = known !== undefined && isSameProcess(known, event.startNs) ? known : undefined;
+    this.remember(this.withImage(event, before), sink);
+  }
+
+  /** What is known of a process after `event`. */
+  private withImage(event: ExecImageEvent, before: Known | undefined): Known {
     const isFork = event.cause === 'fork';
+    const isStartSeen = isFork || (before?.isStartSeen ?? false);
+    // It has taken another image since.
+    if (before !== undefined && event.timeNs < before.imageNs) return { ...before, isStartSeen };
     const parent = isFork ? this.known.get(event.parentPid)?.start : undefined;
     const start: ProcessStart = {
       pid: event.pid,
@@ -97,10 +150,7 @@ export class ExecSource implements Source<'exec'> {
       cgroupPath: event.cgroupPath,
       containerId: containerIdOf(event.cgroupPath),
     };
-    this.remember(
-      { start, uid: event.uid, isStartSeen: isFork || (before?.isStartSeen ?? false), seenNs: before?.seenNs ?? event.timeNs },
-      sink,
-    );
+    return { start, uid: event.uid, isStartSeen, seenNs: before?.seenNs ?? event.timeNs, imageNs: event.timeNs };
   }
 
   private remember(process: Known, sink: Sink): void {
@@ -121,24 +171,36 @@ export class ExecSource implements Source<'exec'> {
   }
 
   private exit(event: ExecExitEvent, sink: Sink): void {
-    const { pid, timeNs, exitStatus } = event;
-    const key = `${pid}:${event.startNs}`;
-    if (this.ended.get(key)) {
+    const { pid, startNs } = event;
+    if (this.ended.get(pid)?.exit.startNs === startNs) {
       // Two last threads of a process that exited together each saw that no thread was left.
       sink.drop('repeated_exit', 1);
       return;
     }
-    this.ended.set(key, true);
+    const waiting = this.waiting.get(pid);
+    if (waiting !== undefined) this.settle(waiting, sink);
     const known = this.known.get(pid);
-    const process = known !== undefined && isSameProcess(known, event.startNs) ? known : undefined;
-    if (process === undefined) {
-      // It ended before the scan came to it: what its exit says is all that is known.
-      sink.processStarted(bareStart(event));
-    } else {
-      this.known.delete(pid);
-      if (process.isStartSeen) this.tellLife(process, event, sink);
-    }
-    sink.processExited({ pid, timeNs, exitStatus });
+    const isKnown = known !== undefined && isSameProcess(known, startNs);
+    const ended: Ended = { exit: event, process: isKnown ? known : bareProcess(event) };
+    this.ended.set(pid, ended);
+    this.known.delete(pid);
+    if (!isKnown) sink.processStarted(ended.process.start);
+    tellExit(event, sink);
+    if (ended.process.isStartSeen) this.tellLife(ended.process, event, sink);
+    // What was older when it was seen first began before there was a hook to see it.
+    else if (ended.process.seenNs - startNs < waitNs) this.wait(ended, sink);
+  }
+
+  private wait(life: Ended, sink: Sink): void {
+    if (this.waiting.size >= maxWaiting) for (const other of this.waiting.values()) this.settle(other, sink);
+    this.waiting.set(life.exit.pid, life);
+  }
+
+  private settle({ exit, process }: Ended, sink: Sink): void {
+    this.waiting.delete(exit.pid);
+    if (process.isStartSeen) this.tellLife(process, exit, sink);
+    // Where something was known before its end, its life has begun before the first record, which is no loss.
+    else if (process.imageNs === nothingKnown) this.givenUp += 1;
   }
 
   private tellLife({ start, uid }: Known, { timeNs, exitStatus, comm }: ExecExitEvent, sink: Sink): void {
@@ -177,8 +239,23 @@ function isSameProcess(known: Known, startNs: number): boolean {
   return startNs <= known.seenNs || Math.abs(startNs - known.start.startNs) < startToleranceNs;
 }
 
-function bareStart({ pid, parentPid, startNs, comm }: ExecExitEvent): ProcessStart {
-  return { pid, parentPid, startNs, comm, executable: '', commandLine: '', buildId: '', cgroupPath: '', containerId: '' };
+function tellExit({ pid, timeNs, exitStatus }: ExecExitEvent, sink: Sink): void {
+  sink.processExited({ pid, timeNs, exitStatus });
+}
+
+/** imageNs where neither a record nor /proc told an image. */
+const nothingKnown = -1;
+
+/** What an exit says of a process of which nothing else is known. */
+function bareProcess({ pid, parentPid, startNs, comm }: ExecExitEvent): Known {
+  const nothing = { executable: '', commandLine: '', buildId: '', cgroupPath: '', containerId: '' };
+  return {
+    start: { pid, parentPid, startNs, comm, ...nothing },
+    uid: undefined,
+    isStartSeen: false,
+    seenNs: startNs,
+    imageNs: nothingKnown,
+  };
 }
 
 export const execHooks: readonly Hook[] = [
