@@ -68,6 +68,7 @@ struct file_return {
     code_addr frame;
     __s64 result;
     __u64 own_frames; /* of the hook, at the top of the kernel stack */
+    __u64 is_probe;   /* by a kretprobe, whose kernel stack may have been kept from the entry */
 };
 
 struct {

@@ -48,8 +48,22 @@ static __always_inline void describe_call(struct file_event *event, enum file_op
     bpf_get_current_comm(event->comm, sizeof(event->comm));
 }
 
+/* A call that returned, and how. */
+struct file_ended {
+    const struct file_call_key *key;
+    const struct file_return *end;
+};
+
+/* Kernel stack of the call: that of its entry, where it was kept. */
+static __always_inline __u32 write_kernel_stack(void *ctx, void *to, const struct file_ended *ended) {
+    __u32 bytes = ended->end->is_probe && keeps_entry_stacks ? file_kept_stack(ended->key, to) : 0;
+
+    return bytes ? bytes : stack_kernel_below(ctx, to, (__u32)ended->end->own_frames);
+}
+
 /* The path and header.time_ns are in place: adds the stacks and hands the record over. */
-static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes, __u64 own_frames) {
+static __always_inline void tell(void *ctx, struct file_event *event, __u64 path_bytes,
+                                 const struct file_ended *ended) {
     struct stack_counts counts = {};
     __u32 kernel_bytes, user_bytes, size_bytes;
     ktime_ns now_ns;
@@ -59,7 +73,7 @@ static __always_inline void tell(void *ctx, struct file_event *event, __u64 path
     if (path_bytes > PATH_MAX_BYTES)
         path_bytes = 0;
     event->path_length = (__u16)path_bytes;
-    kernel_bytes = stack_kernel_below(ctx, event->tail + path_bytes, (__u32)own_frames);
+    kernel_bytes = write_kernel_stack(ctx, event->tail + path_bytes, ended);
     user_bytes = stack_user(ctx, event->tail + path_bytes + kernel_bytes, &counts);
     counts.kernel_depth = (__u16)(kernel_bytes / 8);
     STACK_TELL(event, &counts);
@@ -115,7 +129,7 @@ static __always_inline int open_end(void *ctx, const struct file_return *end) {
     file = end->result >= 0 ? file_of_fd((__u32)end->result) : NULL;
     if (file)
         describe_inode(event, file);
-    tell(ctx, event, open_name(event, call), end->own_frames);
+    tell(ctx, event, open_name(event, call), &(struct file_ended){.key = &key, .end = end});
     file_release(slot);
 forget:
     file_call_end(&call->head, &key);
@@ -182,7 +196,7 @@ static __always_inline int transfer_end(void *ctx, enum file_operation operation
         if (path_bytes && event->tail[0] == '.')
             event->known |= FILE_PATH_IS_CUT;
     }
-    tell(ctx, event, path_bytes, end->own_frames);
+    tell(ctx, event, path_bytes, &(struct file_ended){.key = &key, .end = end});
     file_release(slot);
 forget:
     file_call_end(&call->head, &key);

@@ -4,6 +4,7 @@
  * program is small before the point where a call turns out to be wanted, and most calls are not. */
 #include "file.h"
 
+#include "entry-stack.h"
 #include "frame.h"
 #include "kernel.h"
 #include "path.h"
@@ -19,6 +20,8 @@ HOTSPAN_EVENTS(file)
 HOTSPAN_SCRATCH(file, struct file_event, PATH_MAX_BYTES + STACK_ROOM_BYTES, sizeof(struct path_room))
 
 #include "file-call.h"
+
+HOTSPAN_ENTRY_STACKS(file, struct file_call_key)
 
 /* The agent's own process, which must not feed itself. */
 const volatile pid_nr own_pid = 0;
@@ -92,18 +95,31 @@ static __always_inline struct file *file_of_fd(__u32 fd) {
 
 #include "file-return.h"
 
-/* ---- Entries. */
+/* ---- Entries. What they return says where the call is remembered. */
 
-static __always_inline void open_begin(code_addr frame, const char *name, const struct open_how *how, __u32 known) {
+/* A call that is not: filtered, or there was no room. */
+#define NOT_KEPT (-1)
+
+/* `nesting`: as the entry returned it. */
+static __always_inline void keep_stack(void *ctx, enum file_operation operation, int nesting) {
+    struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = operation};
+
+    if (!keeps_entry_stacks || nesting == NOT_KEPT)
+        return;
+    key.nesting = (__u32)nesting;
+    file_keep_stack(ctx, &key);
+}
+
+static __always_inline int open_begin(code_addr frame, const char *name, const struct open_how *how, __u32 known) {
     struct file_call_key key = {.pid_tgid = bpf_get_current_pid_tgid(), .operation = FILE_OPEN};
     struct file_open_call *call;
     long length;
 
     if (!is_wanted(key.pid_tgid))
-        return;
+        return NOT_KEPT;
     call = file_call_begin(&file_open_calls, &key, frame);
     if (!call)
-        return;
+        return NOT_KEPT;
     call->name = (__u64)name;
     call->flags = (__u32)how->flags;
     call->mode = (__u32)how->mode;
@@ -111,6 +127,7 @@ static __always_inline void open_begin(code_addr frame, const char *name, const 
     length = bpf_probe_read_user_str(call->text, sizeof(call->text), name);
     call->name_bytes = length > 0 ? (__u32)length : 0;
     call->head.start_ns = bpf_ktime_get_ns();
+    return (int)key.nesting;
 }
 
 /* What is known of a read, write or sync at its entry. */
@@ -122,54 +139,55 @@ struct transfer {
 };
 
 /* For a file whose type was found to be wanted, in a process that is wanted. */
-static __always_inline void transfer_begin(enum file_operation operation, __u64 pid_tgid, code_addr frame,
-                                           const struct transfer *transfer) {
+static __always_inline int transfer_begin(enum file_operation operation, __u64 pid_tgid, code_addr frame,
+                                          const struct transfer *transfer) {
     struct file_call_key key = {.pid_tgid = pid_tgid, .operation = operation};
     struct file_call *call = file_call_begin(&file_calls, &key, frame);
 
     if (!call)
-        return;
+        return NOT_KEPT;
     call->file = transfer->file;
     call->requested = transfer->requested;
     call->vector_length = transfer->vector_length;
     call->fd = transfer->fd;
     call->head.start_ns = bpf_ktime_get_ns();
+    return (int)key.nesting;
 }
 
-static __always_inline void probe_begin(enum file_operation operation, code_addr frame, __u32 mode,
-                                        struct transfer *transfer) {
+static __always_inline int probe_begin(enum file_operation operation, code_addr frame, __u32 mode,
+                                       struct transfer *transfer) {
     __u64 pid_tgid = bpf_get_current_pid_tgid();
 
     if (!is_wanted(pid_tgid))
-        return;
+        return NOT_KEPT;
     if (!is_storage(mode)) {
         file_count(DROP_FILTERED);
-        return;
+        return NOT_KEPT;
     }
     transfer->fd = -1;
-    transfer_begin(operation, pid_tgid, frame, transfer);
+    return transfer_begin(operation, pid_tgid, frame, transfer);
 }
 
-static __always_inline void syscall_begin(enum file_operation operation, code_addr frame, struct transfer *transfer) {
+static __always_inline int syscall_begin(enum file_operation operation, code_addr frame, struct transfer *transfer) {
     __u64 pid_tgid = bpf_get_current_pid_tgid();
     struct file *file;
 
     if (!is_wanted(pid_tgid))
-        return;
+        return NOT_KEPT;
     file = file_of_fd((__u32)transfer->fd);
     if (!file || !is_storage(BPF_CORE_READ(file, f_inode, i_mode))) {
         file_count(DROP_FILTERED);
-        return;
+        return NOT_KEPT;
     }
     transfer->file = (__u64)file;
-    transfer_begin(operation, pid_tgid, frame, transfer);
+    return transfer_begin(operation, pid_tgid, frame, transfer);
 }
 
 /* ---- What the programs of each way know of a return. */
 
 #define RETURN_BY_TRACING(ctx, value)                                                                                  \
     &((struct file_return){.frame = frame_of_context(ctx), .result = (value), .own_frames = STACK_TRACING_FRAMES})
-#define RETURN_BY_PROBE(ctx, value) &((struct file_return){.frame = PT_REGS_SP(ctx), .result = (value)})
+#define RETURN_BY_PROBE(ctx, value) &((struct file_return){.frame = PT_REGS_SP(ctx), .result = (value), .is_probe = 1})
 #define RETURN_BY_SYSCALL(value) &((struct file_return){.result = (value)})
 
 /* ---- Programs: fentry/fexit. */
@@ -197,7 +215,7 @@ int open_kprobe(struct pt_regs *ctx) {
     struct open_how how = {};
 
     bpf_probe_read_kernel(&how, sizeof(how), (const void *)PT_REGS_PARM3(ctx));
-    open_begin(PT_REGS_SP(ctx), (const char *)PT_REGS_PARM2(ctx), &how, FILE_HAS_FLAGS);
+    keep_stack(ctx, FILE_OPEN, open_begin(PT_REGS_SP(ctx), (const char *)PT_REGS_PARM2(ctx), &how, FILE_HAS_FLAGS));
     return 0;
 }
 
@@ -228,7 +246,8 @@ int open_kretprobe(struct pt_regs *ctx) {
         struct transfer transfer = {.file = (__u64)file,                                                               \
                                     .requested = (is_vector) ? PT_REGS_PARM2(ctx) : PT_REGS_PARM3(ctx),                \
                                     .vector_length = (is_vector) ? (__u32)PT_REGS_PARM3(ctx) : 0};                     \
-        probe_begin(operation, PT_REGS_SP(ctx), BPF_CORE_READ(file, f_inode, i_mode), &transfer);                      \
+        __u32 mode = BPF_CORE_READ(file, f_inode, i_mode);                                                             \
+        keep_stack(ctx, operation, probe_begin(operation, PT_REGS_SP(ctx), mode, &transfer));                          \
         return 0;                                                                                                      \
     }                                                                                                                  \
     SEC("kretprobe/" #function)                                                                                        \
@@ -271,9 +290,10 @@ SEC("kprobe/vfs_fsync_range")
 int fsync_kprobe(struct pt_regs *ctx) {
     struct file *file = (struct file *)PT_REGS_PARM1(ctx);
     struct transfer transfer = {.file = (__u64)file};
+    __u32 mode = BPF_CORE_READ(file, f_inode, i_mode);
 
     if (!is_in_sync_call())
-        probe_begin(FILE_FSYNC, PT_REGS_SP(ctx), BPF_CORE_READ(file, f_inode, i_mode), &transfer);
+        keep_stack(ctx, FILE_FSYNC, probe_begin(FILE_FSYNC, PT_REGS_SP(ctx), mode, &transfer));
     return 0;
 }
 
@@ -283,13 +303,13 @@ int fsync_kretprobe(struct pt_regs *ctx) {
 }
 
 /* The function of a system call has the program's registers as its only argument. */
-static __always_inline void sync_call_begin(code_addr frame, struct pt_regs *registers) {
+static __always_inline int sync_call_begin(code_addr frame, struct pt_regs *registers) {
     struct transfer transfer = {};
     __u64 fd = 0;
 
     bpf_probe_read_kernel(&fd, sizeof(fd), &PT_REGS_PARM1(registers));
     transfer.fd = (__s32)fd;
-    syscall_begin(FILE_FSYNC, frame, &transfer);
+    return syscall_begin(FILE_FSYNC, frame, &transfer);
 }
 
 #if defined(__TARGET_ARCH_arm64)
@@ -314,7 +334,7 @@ SYNC_CALL_PROBES(fdatasyncs, fdatasync)
 
 SEC("kprobe")
 int fsyncs_kprobe(struct pt_regs *ctx) {
-    sync_call_begin(PT_REGS_SP(ctx), (struct pt_regs *)PT_REGS_PARM1(ctx));
+    keep_stack(ctx, FILE_FSYNC, sync_call_begin(PT_REGS_SP(ctx), (struct pt_regs *)PT_REGS_PARM1(ctx)));
     return 0;
 }
 

@@ -5,6 +5,7 @@
  * all targets. */
 #include "func.h"
 
+#include "entry-stack.h"
 #include "frame.h"
 #include "func-regs.h"
 #include "kernel.h"
@@ -17,6 +18,8 @@ HOTSPAN_EVENTS(func)
 HOTSPAN_SCRATCH(func, struct func_event, STACK_ROOM_BYTES + 8, 0)
 
 #include "func-stack.h"
+
+HOTSPAN_ENTRY_STACKS(func, struct func_call_key)
 
 /* The agent's own process, which must not feed itself. */
 const volatile pid_nr own_pid = 0;
@@ -82,15 +85,22 @@ static __always_inline void call_begin(struct func_call_key *key, struct func_ca
     func_push(key, call);
 }
 
-static __always_inline void thread_call_begin(struct func_call *call) {
-    struct func_call_key key = {.pid_tgid = bpf_get_current_pid_tgid()};
-
-    if (is_wanted(key.pid_tgid)) {
-        call_begin(&key, call);
-    } else {
-        func_count(DROP_SEEN);
-        func_count(DROP_FILTERED);
+/* False where the call's process is not wanted. Leaves the call's key in `key`. */
+static __always_inline int keyed_call_begin(struct func_call_key *key, struct func_call *call) {
+    key->pid_tgid = bpf_get_current_pid_tgid();
+    if (is_wanted(key->pid_tgid)) {
+        call_begin(key, call);
+        return 1;
     }
+    func_count(DROP_SEEN);
+    func_count(DROP_FILTERED);
+    return 0;
+}
+
+static __always_inline void thread_call_begin(struct func_call *call) {
+    struct func_call_key key = {};
+
+    keyed_call_begin(&key, call);
 }
 
 /* ---- Returns. */
@@ -117,23 +127,34 @@ static __always_inline int sum_up(duration_ns latency_ns, int is_error) {
 
 /* Kernel stack from the function on. On some kernels a tracing program's stack still shows the function, through which
  * the trampoline returns; otherwise it is put in front. */
-static __always_inline __u32 write_kernel_stack(void *ctx, struct func_event *event, __u32 own_frames) {
+static __always_inline __u32 write_kernel_stack(void *ctx, const struct func_call_key *key, struct func_event *event,
+                                                __u32 own_frames) {
     code_addr *addresses = (code_addr *)event->tail;
-    __u32 bytes = stack_kernel_below(ctx, &addresses[1], own_frames);
+    __u32 bytes;
 
+    if (!own_frames && keeps_entry_stacks) {
+        bytes = func_kept_stack(key, addresses);
+        if (bytes) {
+            /* A kprobe tells the instruction after its own. */
+            addresses[0] = event->address;
+            return bytes;
+        }
+    }
+    bytes = stack_kernel_below(ctx, &addresses[1], own_frames);
     if (own_frames && bytes >= 8 && addresses[1] - event->address < 16)
         return stack_kernel_below(ctx, addresses, own_frames);
     return 8 + bytes;
 }
 
 /* Writes the stack behind the event; the function itself is its leaf. Returns the bytes. */
-static __always_inline __u32 write_stack(void *ctx, struct func_event *event, const struct func_return *end) {
+static __always_inline __u32 write_stack(void *ctx, const struct func_call_key *key, struct func_event *event,
+                                         const struct func_return *end) {
     struct stack_counts counts = {};
     __u32 kernel_bytes = 8, user_bytes;
 
     *(code_addr *)event->tail = event->address;
     if (end->domain == FUNC_KERNEL)
-        kernel_bytes = write_kernel_stack(ctx, event, (__u32)end->own_frames);
+        kernel_bytes = write_kernel_stack(ctx, key, event, (__u32)end->own_frames);
     user_bytes = stack_user(ctx, event->tail + kernel_bytes, &counts);
     if (end->domain == FUNC_USER)
         counts.user_depth += 1;
@@ -143,9 +164,12 @@ static __always_inline __u32 write_stack(void *ctx, struct func_event *event, co
     return kernel_bytes + user_bytes;
 }
 
-static __always_inline void tell(void *ctx, struct func_event *event, const struct func_return *end, ktime_ns now_ns) {
+/* header.time_ns is in place. */
+static __always_inline void tell(void *ctx, const struct func_call_key *key, struct func_event *event,
+                                 const struct func_return *end) {
     struct func_settings *settings = settings_of();
     __u32 size_bytes = sizeof(*event);
+    ktime_ns now_ns = event->header.time_ns;
 
     event->cgroup_id = bpf_get_current_cgroup_id();
     bpf_get_current_comm(event->comm, sizeof(event->comm));
@@ -157,7 +181,7 @@ static __always_inline void tell(void *ctx, struct func_event *event, const stru
     event->user_raw_bytes = 0;
     event->user_end = UNWIND_END_NONE;
     if (settings && settings->has_stacks)
-        size_bytes += write_stack(ctx, event, end);
+        size_bytes += write_stack(ctx, key, event, end);
     event_header_fill(&event->header, 0, size_bytes);
     event->header.time_ns = now_ns;
     func_emit(ctx, event, size_bytes);
@@ -188,7 +212,8 @@ static __always_inline void call_end(void *ctx, struct func_call_key *key, const
             event->result = end->result;
             event->syscall = end->syscall;
             __builtin_memcpy(event->args, call->args, sizeof(event->args));
-            tell(ctx, event, end, now_ns);
+            event->header.time_ns = now_ns;
+            tell(ctx, key, event, end);
             func_release(slot);
         } else {
             func_count(DROP_NESTED);
@@ -235,11 +260,14 @@ int func_fexit(void *ctx) {
 SEC("kprobe")
 int func_kprobe(struct pt_regs *ctx) {
     struct func_call call = {.self.domain = FUNC_KERNEL};
+    struct func_call_key key = {};
+    struct func_settings *settings = settings_of();
 
     call.self.frame = PT_REGS_SP(ctx);
     call.address = kernel_address(ctx);
     args_of_regs(ctx, call.args);
-    thread_call_begin(&call);
+    if (keyed_call_begin(&key, &call) && keeps_entry_stacks && settings && settings->has_stacks)
+        func_keep_stack(ctx, &key);
     return 0;
 }
 

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { fileKit } from '../../agent/sources/file/kit.ts';
 import type { OperationSums, SourceKit, Span } from '../../agent/sources/source.ts';
 import { buildZoo, startAnimal } from '../zoo/zoo.ts';
+import { kernelNames } from './kernel-names.ts';
 import { accountedFor, isEmulated, projectDir, runSource, type SourceRun, type Way, waysHere } from './source-run.ts';
 
 const kit = fileKit as unknown as SourceKit;
@@ -89,6 +90,7 @@ for (const { way, without } of waysHere()) {
       const told = source.spans.filter(span => span.name === operation).sort((a, b) => a.startNs - b.startNs);
       assert.equal(told.length, made.length, `${operation}: spans and calls`);
       for (const [i, call] of made.entries()) checkSpan(told[i]!, call, i);
+      if (way !== 'tracepoint') checkKernelStack(told[0]!);
       checkSums(
         source.running.sums().find(sums => sums.operation === operation),
         made,
@@ -110,6 +112,13 @@ function checkSpan(span: Span, call: Call, i: number): void {
   if (call.operation !== 'open') assert.ok(Number(span.attributes['file.size']) > 0, what);
   if (call.operation === 'open') assert.match(String(span.attributes['hotspan.file.open_flags']), /O_CREAT/, what);
   assert.ok((span.stack?.user.length ?? 0) > 0, `${what}: a user stack`);
+}
+
+/** From the system call inwards, also where a kretprobe's own stack ends at its trampoline. */
+function checkKernelStack(span: Span): void {
+  const names = kernelNames(span.stack?.kernel ?? new Uint8Array());
+  assert.match(names.at(-1) ?? '', /^(entry_SYSCALL_64_after_hwframe|el0t_64_sync)$/, `${span.name}: ${names.join(' ')}`);
+  assert.ok(names.length >= 3, `${span.name}: ${names.join(' ')}`);
 }
 
 function checkSums(sums: OperationSums | undefined, made: readonly Call[]): void {

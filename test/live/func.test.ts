@@ -5,7 +5,6 @@
  */
 
 import assert from 'node:assert/strict';
-import { release } from 'node:os';
 import { test } from 'node:test';
 import { funcKit } from '../../agent/sources/func/kit.ts';
 import type { SourceKit, Span } from '../../agent/sources/source.ts';
@@ -113,17 +112,10 @@ for (const { way, without } of waysHere()) {
     const [innermost, ...callers] = kernelNames(spans[0]?.stack?.kernel ?? new Uint8Array());
     assert.equal(innermost, 'do_sys_openat2');
     if (way === 'tracepoint') return;
-    // Until 5.15 the kernel's own unwinder got no further than a kretprobe's trampoline ("x86/unwind: Recover kretprobe trampoline entry").
-    if (way === 'kprobe' && isBefore(5, 15)) return assert.deepEqual(callers, ['kretprobe_trampoline']);
     assert.match(callers[0] ?? '', /^(do_sys_open|__(x64|arm64)_sys_open(at)?)$/);
     assert.match(callers.at(-1) ?? '', /^(entry_SYSCALL_64_after_hwframe|el0t_64_sync)$/);
     assert.ok(callers.length <= 6, callers.join(' '));
   });
-}
-
-function isBefore(major: number, minor: number): boolean {
-  const [ownMajor = 0, ownMinor = 0] = release().split('.').map(Number);
-  return ownMajor < major || (ownMajor === major && ownMinor < minor);
 }
 
 /** As the symbolizer finds it in kallsyms; asked once, in a source that probes nothing. */

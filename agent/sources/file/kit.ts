@@ -2,6 +2,7 @@
 
 import type { NativeObject } from '../../bpf/native.ts';
 import { type FileOperation, fileOperation, fileSumsBytes, readFileSums, writeFileSettings } from '../../events/index.ts';
+import { keepEntryStacks } from '../entry-stacks.ts';
 import { addUp } from '../latency-sums.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
@@ -152,7 +153,15 @@ export const fileKit: SourceKit<'file'> = {
         source: new FileSource(fileHooks),
         settingSpecs: settings,
         pagesPerCpu: 64,
-        configure: object => object.setConstant('own_pid', host.ownPid),
+        configure: (object, ways) => {
+          object.setConstant('own_pid', host.ownPid);
+          keepEntryStacks(
+            object,
+            'file',
+            host.features,
+            ways.some(({ name }) => name === 'kprobe'),
+          );
+        },
         settingsBytes,
         sums: sumsOf,
       },

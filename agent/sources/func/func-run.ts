@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { BpfError } from '../../bpf/errors.ts';
 import type { NativeObject, ProgramStats } from '../../bpf/native.ts';
 import { funcCallKeyBytes, funcSumsBytes, readFuncCallKey, readFuncSums, writeFuncSettings } from '../../events/index.ts';
+import { keepEntryStacks } from '../entry-stacks.ts';
 import { climb, type Ladder } from '../ladder.ts';
 import { addUp } from '../latency-sums.ts';
 import { readCounts } from '../runtime.ts';
@@ -103,6 +104,7 @@ export class FuncRun implements RunningSource {
           sharedHooks.flatMap(hook => hook.ways),
         );
         object.setConstant('own_pid', host.ownPid);
+        keepEntryStacks(object, 'func', host.features, host.features.kprobe.isAvailable);
       },
       prepare: object => host.reader.add(host.sourceIndex, object, 'func_events', host.bufferPages ?? pagesPerCpu),
       abandon: () => host.reader.remove(host.sourceIndex),
@@ -216,6 +218,7 @@ export class FuncRun implements RunningSource {
       for (const { program } of ways[0]?.programs ?? []) object.setAttachTarget(program, probed.name);
     } else if (way === 'kprobe') {
       object.setConstant('has_func_ip', features.kprobeFuncIp.isAvailable ? 1 : 0);
+      object.setConstant('keeps_entry_stacks', features.kprobeFuncIp.isAvailable ? 0 : 1);
     }
   }
 
@@ -327,6 +330,7 @@ const sharedMaps = new Set([
   'func_drops',
   'func_scratch',
   'func_calls',
+  'func_entry_stacks',
   'func_is_whole',
   'func_nowhere',
   'func_unremembered',
