@@ -1,6 +1,7 @@
 /** hotspan run: the agent and its UI, until a signal ends it. */
 
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
+import { makeFolders } from '../lib/make-folders.ts';
 import { type Command, CommandError, UsageError } from './command.ts';
 import { configFlags, configFromFlags } from './config-flags.ts';
 import type { RunAgent } from './contracts.ts';
@@ -38,7 +39,7 @@ async function run(args: readonly string[]): Promise<number> {
 /** Makes the folder, readable by its owner alone: command lines and file names of everybody's processes will be in it. */
 function requireDataDir(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolders(path, 0o700);
     accessSync(path, constants.W_OK | constants.X_OK);
   } catch (cause) {
     const { code = '' } = cause as NodeJS.ErrnoException;
@@ -47,6 +48,7 @@ function requireDataDir(path: string): void {
       EROFS: 'its file system is read-only',
       ENOSPC: 'the disk is full',
       EEXIST: 'it is a file',
+      ENOENT: 'no folder can be made there',
       ENOTDIR: 'a part of the path is a file',
     };
     throw new CommandError(

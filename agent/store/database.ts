@@ -1,8 +1,9 @@
 /** Opens the database file for its one writer or for a reader; moves a damaged file aside and sees that no second writer comes in. */
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
+import { makeFolders } from '../lib/make-folders.ts';
 import { checkVersion, migrate, schemaVersion } from './schema.ts';
 import { asStoreError, errorCode, StoreError } from './store-error.ts';
 
@@ -21,7 +22,7 @@ export interface OpenDatabase {
 /** Opens or creates the file for writing. `warn` is told when a damaged file was moved aside. Throws a StoreError. */
 export function openForWriting(path: string, warn: (message: string) => void): OpenDatabase {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolders(dirname(path));
     const lock = takeLock(path);
     try {
       const database = openUndamaged(path, warn);

@@ -125,6 +125,14 @@ test('a data directory that cannot be written is named with the reason', async (
   );
   assert.equal(occupied.code, 1);
 
+  // Where a file system makes no folders, Node's own recursive mkdir would try for ever.
+  const nowhere = await hotspan(run('/proc/hotspan-none'));
+  assert.equal(
+    nowhere.err,
+    'hotspan: cannot use the data directory /proc/hotspan-none (ENOENT): no folder can be made there; choose another with --data-dir\n',
+  );
+  assert.equal(nowhere.code, 1);
+
   const readOnly = freshDir();
   mkdirSync(readOnly);
   const wrapper = afterMounts(`mount --bind '${readOnly}' '${readOnly}' && mount -o remount,ro,bind '${readOnly}'`);
