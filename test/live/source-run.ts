@@ -127,11 +127,8 @@ export async function runSource(kit: SourceKit, options: SourceRunOptions = {}):
     malformed: () => malformed,
     received: () => received,
     collect: () => attached.collect?.(sink, Number(addon.clockPair().monotonicNs)),
-    flush: async () => {
-      await reader.flush();
-      // What waits for its other half gets no more time.
-      attached.source.expire?.(Number.POSITIVE_INFINITY, sink);
-    },
+    // What waits for its other half gets no more time.
+    flush: () => reader.flush().then(() => attached.source.expire?.(Number.POSITIVE_INFINITY, sink)),
     stop: async () => {
       await attached.stop();
       close();
