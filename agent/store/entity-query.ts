@@ -6,6 +6,8 @@ import type { ProcessSummary, ServiceRow, TimeRange } from './rows.ts';
 import type { SeriesIndex } from './series-index.ts';
 import { compileSpanFilter } from './span-filter.ts';
 import type { SpanScan } from './span-scan.ts';
+import type { StackTrie } from './stack-trie.ts';
+import { TimeKindReader } from './time-kinds.ts';
 import { planTimes, readMarks } from './time-plan.ts';
 
 const maxProcesses = 5000;
@@ -32,12 +34,14 @@ export class EntityReader {
   private readonly database: Database.Database;
   private readonly index: SeriesIndex;
   private readonly scan: SpanScan;
+  private readonly times: TimeKindReader;
   private readonly statements: ReturnType<typeof prepareAll>;
 
-  constructor(database: Database.Database, index: SeriesIndex, scan: SpanScan) {
+  constructor(database: Database.Database, parts: { series: SeriesIndex; scan: SpanScan; stacks: StackTrie }) {
     this.database = database;
-    this.index = index;
-    this.scan = scan;
+    this.index = parts.series;
+    this.scan = parts.scan;
+    this.times = new TimeKindReader(database, parts.stacks);
     this.statements = prepareAll(database);
   }
 
@@ -54,6 +58,7 @@ export class EntityReader {
           processes: 0,
           cpuSeconds: 0,
           cpuSeries,
+          timeSeries: [],
           spans: 0,
           errors: 0,
           calls: 0,
@@ -68,6 +73,7 @@ export class EntityReader {
     for (const process of this.alive(query))
       if (test({ ...seriesOf(process), thread: '', tid: process.pid })) of(process.service).processes += 1;
     this.addCpu(query, test, of);
+    this.addTimes(query, test, of);
     this.addSpans(query, filter, of);
     return [...services.values()]
       .map(({ histogram, ...row }) =>
@@ -129,6 +135,26 @@ export class EntityReader {
         }
       }
     }
+  }
+
+  /** What the threads did, in the steps of CPU time. */
+  private addTimes(query: TimeRange, test: SeriesTest, of: (service: string) => ServiceSums): void {
+    const plan = planTimes(query, readMarks(this.database));
+    const stepMs = Math.max(1, (plan.toMs - plan.fromMs) / sparkPoints);
+    this.times.each('threads', plan, this.index.tester(test), ({ atMs, lengthMs, series }, kinds) => {
+      const { timeSeries } = of(this.index.get(series).service);
+      const first = Math.floor((atMs - plan.fromMs) / stepMs);
+      const parts = Math.max(1, Math.round(lengthMs / stepMs));
+      for (const [kind, value] of kinds) {
+        let values = timeSeries.find(own => own.kind === kind)?.values;
+        if (values === undefined) {
+          values = new Array<number>(sparkPoints).fill(0);
+          timeSeries.push({ kind, values });
+        }
+        for (let step = Math.max(0, first); step < Math.min(sparkPoints, first + parts); step += 1)
+          values[step] = (values[step] as number) + value / parts / (stepMs * 1e6);
+      }
+    });
   }
 
   private addSpans(query: TimeRange, filter: ReturnType<typeof compileSpanFilter>, of: (service: string) => ServiceSums): void {

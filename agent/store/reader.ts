@@ -63,7 +63,7 @@ export class SqliteStoreReader implements StoreReader {
     this.seriesReader = new SeriesReader(this.database, { series: this.seriesIndex, scan, stacks });
     this.threadReader = new ThreadReader(this.database, this.seriesIndex, stacks);
     this.spanReader = new SpanReader(this.database, { scan, series: this.seriesIndex, stacks });
-    this.entities = new EntityReader(this.database, this.seriesIndex, scan);
+    this.entities = new EntityReader(this.database, { series: this.seriesIndex, scan, stacks });
     this.ledgerReader = new LedgerReader(this.database);
   }
 

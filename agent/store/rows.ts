@@ -303,6 +303,8 @@ export interface ServiceRow {
   cpuSeconds: number;
   /** CPU share per step, for the sparkline. */
   cpuSeries: number[];
+  /** Threads per step by kind of time, in the same steps; empty where it was not recorded. */
+  timeSeries: { kind: TimeKind; values: number[] }[];
   /** All that is stored: calls, and lives of processes. */
   spans: number;
   errors: number;

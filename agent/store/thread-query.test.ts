@@ -212,3 +212,18 @@ test('a wake-up is of the kind that the blocked side waited for', context => {
   assert.equal(store.reader.profile({ ...query, without: ['waiting'] }).total, 7);
   assert.equal(store.reader.profile({ ...query, without: ['lock'] }).withheld, 7);
 });
+
+test('a service has the time of its threads by kind, step by step', context => {
+  const store = openTestStore(context);
+  writeThreads(store);
+  // A step is a second.
+  const [row] = store.reader.services({ fromMs: noonMs, toMs: noonMs + 60_000, filter: '' });
+  const first = row?.timeSeries.map(({ kind, values }) => [kind, values[0], values[9], values[10], values.length]);
+  assert.deepEqual(first?.sort(), [
+    ['idle', 1, 1, 0, 60],
+    ['lock', 0.5, 0.500000009, 0, 60],
+    ['on-cpu', 0.4, 0.4, 0, 60],
+    ['runnable', 0.1, 0.099999991, 0, 60],
+  ]);
+  assert.deepEqual(store.reader.services({ fromMs: noonMs - 60_000, toMs: noonMs, filter: '' })[0]?.timeSeries, []);
+});

@@ -96,6 +96,11 @@ export function frameFill(kind: ShownKind, shade: number, theme: Theme): Rgb {
   return mix(surfaces[theme], hues[kind], share + (shade - (shades - 1) / 2) * shadeStep);
 }
 
+/** For areas that hold no text: stronger than frames, quieter than the hue itself. */
+export function areaFill(kind: ShownKind, theme: Theme): Rgb {
+  return mix(surfaces[theme], hues[kind], 0.75);
+}
+
 export function frameInk(theme: Theme): Rgb {
   return inks[theme];
 }

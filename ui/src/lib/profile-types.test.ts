@@ -2,7 +2,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { timeKinds } from '../../../agent/store/rows.ts';
 import { formatWithout, kindOrder, parseWithout, profileType, profileTypes } from './profile-types.ts';
-import { kindGroups } from './series.ts';
+import { activitySums, kindGroups } from './series.ts';
 
 test('every kind of time has its place, and each type a key', () => {
   deepEqual([...kindOrder].sort(), [...timeKinds].sort());
@@ -37,4 +37,17 @@ test('kinds of time keep their order and their gaps', () => {
     { label: 'on-cpu', values: [0, null, 0] },
     { label: 'lock', values: [0.5, null, 0] },
   ]);
+});
+
+test('activity is stacked from the CPU up, without waits for others', () => {
+  const times = [
+    { kind: 'disk', values: [1, 0] },
+    { kind: 'idle', values: [9, 9] },
+    { kind: 'on-cpu', values: [0.5, 0.25] },
+  ] as const;
+  deepEqual(activitySums(times), [
+    { kind: 'on-cpu', values: [0.5, 0.25] },
+    { kind: 'disk', values: [1.5, 0.25] },
+  ]);
+  deepEqual(activitySums([]), []);
 });

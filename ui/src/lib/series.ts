@@ -31,6 +31,24 @@ export function kindGroups(result: SeriesResult, kinds: readonly TimeKind[]): Se
   return { ...result, groups };
 }
 
+/** Kinds of time in which something happens. Locks and networks are left to the flame graph: pools and servers wait for them all day. */
+export const activityKinds: readonly TimeKind[] = ['on-cpu', 'runnable', 'disk', 'page-fault'];
+
+/** Those kinds, each upon the ones before it; empty where none was measured. */
+export function activitySums(
+  times: readonly { kind: TimeKind; values: readonly number[] }[],
+): { kind: TimeKind; values: number[] }[] {
+  const below: number[] = [];
+  return activityKinds.flatMap(kind => {
+    const own = times.find(time => time.kind === kind);
+    if (own === undefined) return [];
+    own.values.forEach((value, i) => {
+      below[i] = (below[i] ?? 0) + value;
+    });
+    return [{ kind, values: [...below] }];
+  });
+}
+
 export function chartData(result: SeriesResult, isStacked: boolean): ChartData {
   const length = Math.max(0, ...result.groups.map(group => group.values.length));
   const startMs = Math.floor(result.fromMs / result.stepMs) * result.stepMs;

@@ -129,6 +129,7 @@ test('services stand by the column that was chosen, and live data does not make 
     processes: 1,
     cpuSeconds: 0,
     cpuSeries: [],
+    timeSeries: [],
     spans: 0,
     errors: 0,
     calls: 0,

@@ -3,13 +3,16 @@
 import { useMemo } from 'preact/hooks';
 import type { ServiceRow } from '../../../agent/server/api.ts';
 import { formatCores, formatCount, formatDuration, formatRate, formatShare } from '../lib/format.ts';
+import { areaFill, cssColor, kindTitles } from '../lib/frame-kind.ts';
+import { activityKinds, activitySums } from '../lib/series.ts';
 import { type ServiceOrder, serviceOrders, sortServices } from '../lib/service-order.ts';
 import { resolveRange } from '../lib/time-range.ts';
 import { navigate, param } from '../state/address.ts';
 import { agentNowMs, queryFrom, queryTo, recordedRange, status } from '../state/live.ts';
+import { theme } from '../state/theme.ts';
 import { PageLink } from './parts.tsx';
 import { ServicePanel } from './service-panel.tsx';
-import { Sparkline } from './sparkline.tsx';
+import { KindSparkline, Sparkline } from './sparkline.tsx';
 
 /** So many services are shown at first: below them stand the operations, which would be out of sight on a host with many small services. */
 const shortList = 15;
@@ -18,7 +21,7 @@ const columns: readonly { title: string; order?: ServiceOrder; class?: string; h
   { title: 'Service', order: 'service' },
   { title: 'CPU', order: 'cpu', class: 'num' },
   { title: 'of host', class: 'num' },
-  { title: 'CPU over time', class: 'spark-cell' },
+  { title: 'Over time', class: 'spark-cell' },
   { title: 'Processes', order: 'processes', class: 'num' },
   { title: 'Spans', order: 'spans', class: 'num' },
   { title: 'Errors', order: 'errors', class: 'num', hint: 'Share of the spans that ended in an error' },
@@ -31,7 +34,8 @@ export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; op
   const sorted = useMemo(() => sortServices(rows, order), [rows, order]);
   const isAll = param('all') === '1' || sorted.length <= shortList + 2;
   const shown = isAll ? sorted : sorted.filter((row, i) => i < shortList || row.service === opened);
-  const most = rows.reduce((peak, row) => Math.max(peak, ...row.cpuSeries), 0);
+  const isByKind = rows.some(row => row.timeSeries.length > 0);
+  const most = rows.reduce((peak, row) => Math.max(peak, ...(isByKind ? activityOf(row) : row.cpuSeries)), 0);
   const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
   const recorded = recordedRange();
   const blank = (recorded.fromMs - range.fromMs) / (range.toMs - range.fromMs);
@@ -44,10 +48,11 @@ export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; op
             <th
               key={column.title}
               class={column.class}
-              title={column.hint}
+              title={column.class === 'spark-cell' ? sparkHint(isByKind) : column.hint}
               aria-sort={column.order === order ? (order === 'service' ? 'ascending' : 'descending') : undefined}
             >
               <SortHead title={column.title} order={column.order} current={order} />
+              {isByKind && column.class === 'spark-cell' && <ActivityLegend />}
             </th>
           ))}
           <th />
@@ -55,7 +60,7 @@ export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; op
       </thead>
       <tbody>
         {shown.map(row => (
-          <ServiceLines key={row.service} {...{ row, seconds, most, blank }} isOpen={row.service === opened} />
+          <ServiceLines key={row.service} {...{ row, seconds, most, blank, isByKind }} isOpen={row.service === opened} />
         ))}
         {!isAll && (
           <tr>
@@ -69,6 +74,28 @@ export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; op
       </tbody>
     </table>
   );
+}
+
+function ActivityLegend() {
+  return (
+    <span class="spark-legend">
+      {activityKinds.map(kind => (
+        <span key={kind}>
+          <i style={{ background: cssColor(areaFill(kind, theme.value)) }} />
+          {kindTitles[kind]}
+        </span>
+      ))}
+    </span>
+  );
+}
+
+function activityOf(row: ServiceRow): readonly number[] {
+  return activitySums(row.timeSeries).at(-1)?.values ?? [];
+}
+
+function sparkHint(isByKind: boolean): string {
+  if (!isByKind) return 'CPU use';
+  return `Threads by what they did: ${activityKinds.map(kind => kindTitles[kind]).join(', ')}`;
 }
 
 function SortHead({ title, order, current }: { title: string; order: ServiceOrder | undefined; current: ServiceOrder }) {
@@ -88,10 +115,12 @@ interface ServiceLinesProps {
   seconds: number;
   most: number;
   blank: number;
+  /** What threads did was recorded, for some services at least. */
+  isByKind: boolean;
   isOpen: boolean;
 }
 
-function ServiceLines({ row, seconds, most, blank, isOpen }: ServiceLinesProps) {
+function ServiceLines({ row, seconds, most, blank, isByKind, isOpen }: ServiceLinesProps) {
   const filter = `service="${row.service.replace(/["\\]/g, '\\$&')}"`;
   const cores = row.cpuSeconds / seconds;
   const cpus = status.value?.cpus ?? 0;
@@ -108,7 +137,11 @@ function ServiceLines({ row, seconds, most, blank, isOpen }: ServiceLinesProps) 
         <td class="num">{formatCores(cores)}</td>
         <td class="num dim">{cpus === 0 ? '' : formatShare(cores / cpus)}</td>
         <td class="spark-cell">
-          <Sparkline values={row.cpuSeries} most={most} blank={blank} />
+          {isByKind ? (
+            <KindSparkline times={row.timeSeries} most={most} blank={blank} />
+          ) : (
+            <Sparkline values={row.cpuSeries} most={most} blank={blank} />
+          )}
         </td>
         <td class="num">{formatCount(row.processes)}</td>
         <SpanNumbers row={row} seconds={seconds} filter={filter} />

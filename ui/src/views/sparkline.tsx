@@ -1,4 +1,9 @@
-/** A tiny line of values, all lines of a column on one scale so that they can be compared. */
+/** A tiny line of values, or areas of kinds of time upon each other, all lines of a column on one scale so that they can be compared. */
+
+import type { ServiceRow } from '../../../agent/server/api.ts';
+import { areaFill, cssColor } from '../lib/frame-kind.ts';
+import { activitySums } from '../lib/series.ts';
+import { theme } from '../state/theme.ts';
 
 export interface SparklineProps {
   values: readonly number[];
@@ -8,17 +13,47 @@ export interface SparklineProps {
 }
 
 export function Sparkline({ values, most, blank = 0 }: SparklineProps) {
-  const count = values.length;
-  const first = Math.min(count - 2, Math.floor(blank * count));
-  if (count < 2 || most <= 0) return <svg class="spark" viewBox="0 0 100 20" aria-hidden="true" />;
-  // A square root keeps the small ones of a busy host from being a flat line.
-  const x = (i: number) => ((i / (count - 1)) * 100).toFixed(1);
-  const y = (value: number) => (19.5 - 18 * Math.sqrt(Math.max(0, value) / most)).toFixed(1);
-  const points = values.map((value, i) => `${x(i)} ${y(value)}`).slice(first);
+  if (values.length < 2 || most <= 0) return <svg class="spark" viewBox="0 0 100 20" aria-hidden="true" />;
+  const first = firstPoint(values.length, blank);
+  const points = pointsOf(values, most).slice(first);
+  const x = (i: number) => xOf(i, values.length);
   return (
     <svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true">
       <path class="spark-area" d={`M${x(first)} 20 L${points.join(' L')} L100 20 Z`} />
       <path class="spark-line" d={`M${points.join(' L')}`} vector-effect="non-scaling-stroke" />
     </svg>
   );
+}
+
+/** Kinds of time of a service's threads, the ones that are work at the bottom, on the same scale as the lines. */
+export function KindSparkline({ times, most, blank = 0 }: { times: ServiceRow['timeSeries']; most: number; blank?: number }) {
+  const sums = activitySums(times);
+  const count = sums[0]?.values.length ?? 0;
+  if (count < 2 || most <= 0) return <svg class="spark" viewBox="0 0 100 20" aria-hidden="true" />;
+  const first = firstPoint(count, blank);
+  return (
+    <svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true" data-testid="kind-sparkline">
+      {[...sums].reverse().map(({ kind, values }) => (
+        <path
+          key={kind}
+          fill={cssColor(areaFill(kind, theme.value))}
+          d={`M${xOf(first, count)} 20 L${pointsOf(values, most).slice(first).join(' L')} L100 20 Z`}
+        />
+      ))}
+    </svg>
+  );
+}
+
+function firstPoint(count: number, blank: number): number {
+  return Math.min(count - 2, Math.floor(blank * count));
+}
+
+function xOf(i: number, count: number): string {
+  return ((i / (count - 1)) * 100).toFixed(1);
+}
+
+/** A square root keeps the small ones of a busy host from being a flat line. */
+function pointsOf(values: readonly number[], most: number): string[] {
+  const y = (value: number) => (19.5 - 18 * Math.sqrt(Math.max(0, value) / most)).toFixed(1);
+  return values.map((value, i) => `${xOf(i, values.length)} ${y(value)}`);
 }

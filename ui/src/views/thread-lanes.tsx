@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ThreadsResult, ThreadTimeline, TimeKind } from '../../../agent/server/api.ts';
 import { replaceTerms } from '../lib/filter.ts';
 import { formatDuration, formatShare, formatTime } from '../lib/format.ts';
-import { cssColor, kindHue, kindTitles, mix, surfaceOf, type Theme } from '../lib/frame-kind.ts';
+import { areaFill, cssColor, kindHue, kindTitles, type Theme } from '../lib/frame-kind.ts';
 import { barsOf, kindsOf, shareOf, stepAt, stepStartMs } from '../lib/thread-timeline.ts';
 import { timeTicks } from '../lib/time-ticks.ts';
 import { type AddressPatch, filterText, goBack, navigate, setRange } from '../state/address.ts';
@@ -206,6 +206,5 @@ function paintLanes(
 /** Idle time is the ground on which the rest stands out. */
 function laneFill(kind: TimeKind, shownTheme: Theme): string {
   if (kind === 'idle') return cssColor(kindHue(kind), shownTheme === 'dark' ? 0.12 : 0.22);
-  // No text stands on them, so they may be stronger than frames.
-  return cssColor(mix(surfaceOf(shownTheme), kindHue(kind), 0.75));
+  return cssColor(areaFill(kind, shownTheme));
 }
