@@ -227,3 +227,20 @@ test('a service has the time of its threads by kind, step by step', context => {
   ]);
   assert.deepEqual(store.reader.services({ fromMs: noonMs - 60_000, toMs: noonMs, filter: '' })[0]?.timeSeries, []);
 });
+
+test('time that was read late is of the steps before in which nothing was read', context => {
+  const store = openTestStore(context);
+  const { writer } = store;
+  const process = writer.process(processRow());
+  const stackId = writer.stack([writer.frame(mark('blocked: lock', 'lock'))]);
+  const add = (second: number, value: number) =>
+    writer.sample(sampleRow({ processId: process, stackId, profileType: 'threads', timeMs: noonMs + second * 1000, value }));
+  add(1, 1e9);
+  add(4, 3e9);
+  add(5, 1.1e9);
+  add(7, 0.9e9);
+  writer.flush();
+  const { threads } = store.reader.threads({ fromMs: noonMs, toMs: noonMs + 8000, filter: '', points: 8, limit: 10 });
+  assert.deepEqual(threads[0]?.kinds[0]?.values, [0, 1e9, 1e9, 1e9, 1e9, 1.1e9, 0, 0.9e9]);
+  assert.equal(threads[0]?.kinds[0]?.totalNs, 6e9);
+});

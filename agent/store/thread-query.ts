@@ -52,6 +52,7 @@ export class ThreadReader {
         }
       }
     });
+    for (const { kinds } of threads.values()) spreadLate([...kinds.values()], stepMs * 1e6);
     const sorted = [...threads.values()].sort(
       (a, b) => b.activeNs - a.activeNs || a.info.pid - b.info.pid || a.info.tid - b.info.tid,
     );
@@ -76,6 +77,23 @@ function threadOf(threads: Map<string, ThreadSums>, info: SeriesInfo): ThreadSum
   }
   thread.info = info;
   return thread;
+}
+
+/**
+ * Sums are read about once a second, later on a busy host, and are of all time since they were read before. What is more than a step
+ * can hold is of the steps before it in which nothing was read.
+ */
+function spreadLate(kinds: readonly Float64Array[], stepNs: number): void {
+  const steps = kinds[0]?.length ?? 0;
+  const sumOf = (step: number) => kinds.reduce((sum, values) => sum + (values[step] as number), 0);
+  let empty = 0;
+  for (let step = 0; step < steps; step += 1) {
+    const sum = sumOf(step);
+    const before = Math.min(empty, Math.round(sum / stepNs) - 1);
+    empty = sum === 0 ? empty + 1 : 0;
+    if (before <= 0) continue;
+    for (const values of kinds) values.fill((values[step] as number) / (before + 1), step - before, step + 1);
+  }
 }
 
 function timelineOf({ info, activeNs, kinds }: ThreadSums): ThreadTimeline {
