@@ -59,7 +59,11 @@ export function FlamePage() {
       {picture === undefined ? (
         <div class="flame-body skeleton-flame" aria-busy={answer.failure === undefined} />
       ) : picture.layout.total[0] === 0 ? (
-        <NoSamples picture={picture} state={state} />
+        <>
+          {/* What was left out, and the legend that brings it back, stay in sight when nothing else is. */}
+          {picture.head.withheld > 0 && <FlameFacts state={state} picture={picture} matches={undefined} zoomed={0} />}
+          <NoSamples picture={picture} state={state} />
+        </>
       ) : (
         <FlameBody state={state} picture={picture} />
       )}
