@@ -128,7 +128,15 @@ function featureFinding(name: FeatureName, features: KernelFeatures): DoctorFind
 }
 
 export function featureFindings(features: KernelFeatures): DoctorFinding[] {
-  return (Object.keys(meanings) as FeatureName[]).map(name => featureFinding(name, features));
+  return [...(Object.keys(meanings) as FeatureName[]).map(name => featureFinding(name, features)), stackFinding(features)];
+}
+
+/** Of user code; kernel stacks the kernel walks by itself. */
+function stackFinding({ btf }: KernelFeatures): DoctorFinding {
+  const subject = 'user stacks';
+  return btf.isAvailable
+    ? { subject, level: 'ok', message: 'walked by unwind tables, and by frame pointers where a file has none', remedy: '' }
+    : { subject, level: 'warning', message: 'walked by frame pointers alone: the walk by tables needs BTF', remedy: '' };
 }
 
 /** For each source that lists its hooks, the way that the features leave, and why not a better one. */
