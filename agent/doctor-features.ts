@@ -24,7 +24,7 @@ const meanings: Readonly<Record<FeatureName, FeatureMeaning>> = {
   btf: {
     subject: btfSubject,
     present: 'programs find the fields of this kernel',
-    absent: 'only CPU profiles can be taken',
+    absent: 'nothing can be watched',
     level: 'error',
     remedy: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
   },
@@ -128,16 +128,17 @@ function featureFinding(name: FeatureName, features: KernelFeatures): DoctorFind
 }
 
 export function featureFindings(features: KernelFeatures): DoctorFinding[] {
-  return [...(Object.keys(meanings) as FeatureName[]).map(name => featureFinding(name, features)), stackFinding(features)];
+  const findings = (Object.keys(meanings) as FeatureName[]).map(name => featureFinding(name, features));
+  return features.btf.isAvailable ? [...findings, stackFinding] : findings;
 }
 
 /** Of user code; kernel stacks the kernel walks by itself. */
-function stackFinding({ btf }: KernelFeatures): DoctorFinding {
-  const subject = 'user stacks';
-  return btf.isAvailable
-    ? { subject, level: 'ok', message: 'walked by unwind tables, and by frame pointers where a file has none', remedy: '' }
-    : { subject, level: 'warning', message: 'walked by frame pointers alone: the walk by tables needs BTF', remedy: '' };
-}
+const stackFinding: DoctorFinding = {
+  subject: 'user stacks',
+  level: 'ok',
+  message: 'walked by unwind tables, and by frame pointers where a file has none',
+  remedy: '',
+};
 
 /** For each source that lists its hooks, the way that the features leave, and why not a better one. */
 export function hookReports(features: KernelFeatures): DoctorReport['sources'] {
@@ -146,9 +147,7 @@ export function hookReports(features: KernelFeatures): DoctorReport['sources'] {
 }
 
 function hookReport(hook: Hook, features: KernelFeatures): DoctorReport['sources'][number]['hooks'][number] {
-  // Only the program that samples CPUs reads no field of the kernel's.
-  const isBlind = !features.btf.isAvailable && hook.ways.some(way => way.name !== 'perf_event');
-  if (isBlind) return { observes: hook.observes, way: 'none', reason: 'the kernel has no BTF' };
+  if (!features.btf.isAvailable) return { observes: hook.observes, way: 'none', reason: 'the kernel has no BTF' };
   const best = hook.ways.find(way => featureOf(way, features).isAvailable);
   const reasons = refusedByFeatures(hook, features)
     // Ways after the best are not wanted; those before it are what a person would ask about.

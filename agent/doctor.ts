@@ -69,7 +69,7 @@ function kernelFindings({ kernel, architecture, hasBtf, node, isHostPidNamespace
       : finding(
           'BTF',
           'error',
-          'the kernel has no BTF, by which programs find its fields: only CPU profiles can be taken',
+          'the kernel has no BTF, by which programs find its fields: nothing can be watched',
           'use a kernel built with CONFIG_DEBUG_INFO_BTF, as all major distributions have',
         ),
     node.napi >= 10

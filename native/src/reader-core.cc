@@ -169,6 +169,9 @@ void ReaderCore::Stop() {
     }
     active_.clear();
     requests_.clear();
+    // The object may live on until it is collected as garbage.
+    wake_fd_ = Fd();
+    epoll_ = Fd();
 }
 
 void ReaderCore::CloseRings(ReaderSource &source) {
