@@ -134,8 +134,8 @@ test('at a terminal it greets with its address, sources and how to end it, whate
   const ended = new Promise<number | null>(resolve => child.once('exit', resolve));
   await eventually('the greeting', 20_000, async () => (/detaches and ends\./.test(shown) ? true : undefined));
   assert.match(shown, /^\r\nhotspan is running: http:\/\/127\.0\.0\.1:\d+\r\n\r\n/);
-  assert.match(shown, /\r\n {2}cpu {3}\S.* \(by perf event\)\r\n/);
-  assert.match(shown, /\r\n {2}func {2}off until it is started on the Probes page or by "hotspan sources start func"\r\n/);
+  assert.match(shown, /\r\n {2}cpu {4}\S.* \(by perf event\)\r\n/);
+  assert.match(shown, /\r\n {2}func {3}off until it is started on the Probes page or by "hotspan sources start func"\r\n/);
   assert.match(shown, /\r\n {2}Stored in \S+hotspan\.db\. Ctrl-C stores what is in flight, detaches and ends\.\r\n/);
   // Ctrl-C, as the terminal's driver turns it into SIGINT.
   child.stdin.write('\x03');
