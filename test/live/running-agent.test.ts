@@ -123,10 +123,12 @@ test('a signal that comes before it runs ends it in order all the same', async (
   }
 });
 
-test('at a terminal it greets with its address, sources and how to end it, whatever the level of the log', async () => {
+test('at a terminal it greets with its address, sources and how to end it, whatever the level of the log', async t => {
   const dataDir = join(folder, 'terminal');
   const command = `exec '${launcher}' run --listen 127.0.0.1:0 --log-level error --data-dir '${dataDir}'`;
   const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // Its terminal closes, which ends the agent as well.
+  t.after(() => child.kill());
   let shown = '';
   child.stdout.setEncoding('utf8').on('data', chunk => {
     shown += chunk;
