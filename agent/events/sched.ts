@@ -39,6 +39,7 @@ export interface SchedTotals {
   readonly untoldPreemptedNs: number;
   readonly untoldWokenNs: number;
   readonly untoldBlockedNs: number;
+  readonly unseenNs: number;
 }
 
 export interface SchedEndEvent {
@@ -117,7 +118,7 @@ function decodeSchedStackFields(data: Buffer, offset: number, sizeBytes: number)
 }
 
 function decodeSchedEndFields(data: Buffer, offset: number, sizeBytes: number): SchedEndEvent | undefined {
-  if (sizeBytes !== 120) return undefined;
+  if (sizeBytes !== 128) return undefined;
   return {
     kind: 'end',
     timeNs: u64Number(data, offset),
@@ -126,7 +127,7 @@ function decodeSchedEndFields(data: Buffer, offset: number, sizeBytes: number): 
     pid: u32(data, offset + 16),
     tid: u32(data, offset + 20),
     comm: commText(data, offset + 24),
-    totals: { onCpuNs: u64Number(data, offset + 40), preemptedNs: u64Number(data, offset + 48), wokenNs: u64Number(data, offset + 56), blockedNs: u64Number(data, offset + 64), preempted: u64Number(data, offset + 72), woken: u64Number(data, offset + 80), blocked: u64Number(data, offset + 88), untoldPreemptedNs: u64Number(data, offset + 96), untoldWokenNs: u64Number(data, offset + 104), untoldBlockedNs: u64Number(data, offset + 112) },
+    totals: { onCpuNs: u64Number(data, offset + 40), preemptedNs: u64Number(data, offset + 48), wokenNs: u64Number(data, offset + 56), blockedNs: u64Number(data, offset + 64), preempted: u64Number(data, offset + 72), woken: u64Number(data, offset + 80), blocked: u64Number(data, offset + 88), untoldPreemptedNs: u64Number(data, offset + 96), untoldWokenNs: u64Number(data, offset + 104), untoldBlockedNs: u64Number(data, offset + 112), unseenNs: u64Number(data, offset + 120) },
   };
 }
 
@@ -145,13 +146,13 @@ export function decodeSched(data: Buffer, offset: number, length: number): Sched
   }
 }
 
-export const schedTotalsBytes = 80;
+export const schedTotalsBytes = 88;
 
 /** Throws a RangeError beyond the end of `data`. */
 export function readSchedTotals(data: Buffer, offset: number): SchedTotals {
-  if (offset + schedTotalsBytes > data.length) throw new RangeError('sched_totals: 80 bytes expected');
+  if (offset + schedTotalsBytes > data.length) throw new RangeError('sched_totals: 88 bytes expected');
 
-  return { onCpuNs: u64Number(data, offset), preemptedNs: u64Number(data, offset + 8), wokenNs: u64Number(data, offset + 16), blockedNs: u64Number(data, offset + 24), preempted: u64Number(data, offset + 32), woken: u64Number(data, offset + 40), blocked: u64Number(data, offset + 48), untoldPreemptedNs: u64Number(data, offset + 56), untoldWokenNs: u64Number(data, offset + 64), untoldBlockedNs: u64Number(data, offset + 72) };
+  return { onCpuNs: u64Number(data, offset), preemptedNs: u64Number(data, offset + 8), wokenNs: u64Number(data, offset + 16), blockedNs: u64Number(data, offset + 24), preempted: u64Number(data, offset + 32), woken: u64Number(data, offset + 40), blocked: u64Number(data, offset + 48), untoldPreemptedNs: u64Number(data, offset + 56), untoldWokenNs: u64Number(data, offset + 64), untoldBlockedNs: u64Number(data, offset + 72), unseenNs: u64Number(data, offset + 80) };
 }
 
 export const schedSumKeyBytes = 40;
@@ -186,13 +187,13 @@ export function readSchedSum(data: Buffer, offset: number): SchedSum {
   return { totalNs: u64Number(data, offset), longestNs: u64Number(data, offset + 8), count: u64Number(data, offset + 16) };
 }
 
-export const schedThreadBytes = 136;
+export const schedThreadBytes = 144;
 
 /** Throws a RangeError beyond the end of `data`. */
 export function readSchedThread(data: Buffer, offset: number): SchedThread {
-  if (offset + schedThreadBytes > data.length) throw new RangeError('sched_thread: 136 bytes expected');
+  if (offset + schedThreadBytes > data.length) throw new RangeError('sched_thread: 144 bytes expected');
 
-  return { sinceNs: u64Number(data, offset), stack: u64BigInt(data, offset + 8), wakerStack: u64BigInt(data, offset + 16), pid: u32(data, offset + 24), wakerPid: u32(data, offset + 28), wakerTid: u32(data, offset + 32), syscall: u16(data, offset + 36), state: data[offset + 38]!, flags: data[offset + 39]!, comm: commText(data, offset + 40), totals: { onCpuNs: u64Number(data, offset + 56), preemptedNs: u64Number(data, offset + 64), wokenNs: u64Number(data, offset + 72), blockedNs: u64Number(data, offset + 80), preempted: u64Number(data, offset + 88), woken: u64Number(data, offset + 96), blocked: u64Number(data, offset + 104), untoldPreemptedNs: u64Number(data, offset + 112), untoldWokenNs: u64Number(data, offset + 120), untoldBlockedNs: u64Number(data, offset + 128) } };
+  return { sinceNs: u64Number(data, offset), stack: u64BigInt(data, offset + 8), wakerStack: u64BigInt(data, offset + 16), pid: u32(data, offset + 24), wakerPid: u32(data, offset + 28), wakerTid: u32(data, offset + 32), syscall: u16(data, offset + 36), state: data[offset + 38]!, flags: data[offset + 39]!, comm: commText(data, offset + 40), totals: { onCpuNs: u64Number(data, offset + 56), preemptedNs: u64Number(data, offset + 64), wokenNs: u64Number(data, offset + 72), blockedNs: u64Number(data, offset + 80), preempted: u64Number(data, offset + 88), woken: u64Number(data, offset + 96), blocked: u64Number(data, offset + 104), untoldPreemptedNs: u64Number(data, offset + 112), untoldWokenNs: u64Number(data, offset + 120), untoldBlockedNs: u64Number(data, offset + 128), unseenNs: u64Number(data, offset + 136) } };
 }
 
 export const schedSettingsBytes = 24;

@@ -144,13 +144,16 @@ static __always_inline void leave(void *ctx, const struct sched_settings *settin
                                   __u64 state, ktime_ns now) {
     pid_nr tid = (pid_nr)prev->pid;
     struct sched_thread *thread = thread_of(prev, tid, now);
+    bool is_blocked = state & TASK_STATE_MASK, has_regs;
     struct user_regs regs;
-    bool has_regs;
+    __u8 flags = 0;
 
     if (!thread)
         return;
     if (thread->state == SCHED_STATE_ON_CPU)
         thread->totals.on_cpu_ns += now - thread->since_ns;
+    else if (thread->state != SCHED_STATE_UNKNOWN)
+        thread->totals.unseen_ns += now - thread->since_ns;
     thread->since_ns = now;
     if (state & TASK_DEAD) {
         tell_end(ctx, thread, tid, now);
@@ -158,20 +161,20 @@ static __always_inline void leave(void *ctx, const struct sched_settings *settin
     }
     __builtin_memcpy(thread->comm, prev->comm, sizeof(thread->comm));
     /* Who wakes it may have come first, and is kept then. */
-    thread->flags &= SCHED_FLAG_WAKER_INTERRUPT;
+    flags |= thread->flags & SCHED_FLAG_WAKER_INTERRUPT;
     if (BPF_CORE_READ_BITFIELD(prev, in_iowait))
-        thread->flags |= SCHED_FLAG_IO_WAIT;
-    thread->state = state & TASK_STATE_MASK ? SCHED_STATE_BLOCKED : SCHED_STATE_PREEMPTED;
+        flags |= SCHED_FLAG_IO_WAIT;
     if (state & TASK_UNINTERRUPTIBLE)
-        thread->flags |= SCHED_FLAG_UNINTERRUPTIBLE;
+        flags |= SCHED_FLAG_UNINTERRUPTIBLE;
     has_regs = user_regs_now(&regs);
     thread->syscall = sched_syscall(&regs);
     thread->stack = 0;
     if (is_wanted(settings, thread->pid))
-        thread->stack = sched_stack(ctx, settings, has_regs ? &regs : NULL,
-                                    thread->state == SCHED_STATE_BLOCKED ? SCHED_ROLE_WAITS : SCHED_ROLE_PREEMPTED);
-    if (!thread->stack)
-        thread->flags |= SCHED_FLAG_NO_STACK;
+        thread->stack =
+            sched_stack(ctx, settings, has_regs ? &regs : NULL, is_blocked ? SCHED_ROLE_WAITS : SCHED_ROLE_PREEMPTED);
+    thread->flags = thread->stack ? flags : flags | SCHED_FLAG_NO_STACK;
+    /* Last: whoever wakes it from another CPU meanwhile finds it still running, and leaves the rest to sched_wakeup. */
+    thread->state = is_blocked ? SCHED_STATE_BLOCKED : SCHED_STATE_PREEMPTED;
 }
 
 static __always_inline void forget_waker(struct sched_thread *thread) {

@@ -35,6 +35,9 @@ struct sched_totals {
     duration_ns untold_preempted_ns;
     duration_ns untold_woken_ns;
     duration_ns untold_blocked_ns;
+    /* From the last that was seen of it to a switch away from it: the kernel did not tell of the one that gave it the
+     * CPU. */
+    duration_ns unseen_ns;
 };
 
 /* A stack that sums refer to: told before the first of them, once. */

@@ -1,6 +1,7 @@
 /* Programs whose wall-clock is known by construction, by name: the first argument picks one, the second says for how
  * many seconds. Each thread has a name of its own, and prints at its end one line "name tid on_cpu_ns runnable_ns
  * elapsed_ns", the first two from /proc/self/task/TID/schedstat. */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>

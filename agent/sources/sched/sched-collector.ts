@@ -53,6 +53,7 @@ const marks = {
   preempted: { name: 'runnable: preempted', kind: 'runnable' },
   woken: { name: 'runnable: woken', kind: 'runnable' },
   runnable: { name: 'runnable: short waits', kind: 'runnable' },
+  unseen: { name: 'unknown: the kernel left out a switch', kind: 'waiting' },
   short: { name: 'blocked: short waits', kind: 'waiting' },
 } as const satisfies Record<string, Mark>;
 
@@ -124,6 +125,7 @@ export class SchedCollector {
     tell(marks.onCpu, time.onCpuNs);
     tell(marks.runnable, time.untoldRunnableNs);
     tell(marks.short, time.untoldBlockedNs);
+    tell(marks.unseen, time.unseenNs);
   }
 
   private tellWait(sink: Sink, { key, ns, count }: Wait, nowNs: number): void {

@@ -17,6 +17,7 @@ const noTotals: SchedTotals = {
   untoldPreemptedNs: 0,
   untoldWokenNs: 0,
   untoldBlockedNs: 0,
+  unseenNs: 0,
 };
 
 function threadIn(state: SchedState, sinceNs: number, totals: Partial<SchedTotals> = {}): SchedThread {

@@ -23,6 +23,8 @@ export interface ThreadTime {
   /** Waits too short for a stack, or for which the sums had no room. */
   readonly untoldRunnableNs: number;
   readonly untoldBlockedNs: number;
+  /** Of which is not known whether it waited or ran, because the kernel left out a switch. */
+  readonly unseenNs: number;
 }
 
 interface Told {
@@ -30,6 +32,7 @@ interface Told {
   onCpuNs: number;
   untoldRunnableNs: number;
   untoldBlockedNs: number;
+  unseenNs: number;
   /** The interval that lasts, and until when it was told. */
   openSinceNs: number;
   openToldNs: number;
@@ -84,7 +87,7 @@ export class ThreadAccounts {
   end(tid: number, ended: { pid: number; comm: string; totals: SchedTotals }): ThreadTime {
     const told = this.toldOf(tid);
     const time = timeOf(told, tid, ended, 0);
-    Object.assign(told, { onCpuNs: 0, untoldRunnableNs: 0, untoldBlockedNs: 0 });
+    Object.assign(told, { onCpuNs: 0, untoldRunnableNs: 0, untoldBlockedNs: 0, unseenNs: 0 });
     return time;
   }
 
@@ -101,6 +104,7 @@ export class ThreadAccounts {
         onCpuNs: 0,
         untoldRunnableNs: 0,
         untoldBlockedNs: 0,
+        unseenNs: 0,
         openSinceNs: 0,
         openToldNs: 0,
         debts: undefined,
@@ -144,6 +148,7 @@ function timeOf(told: Told, tid: number, thread: { pid: number; comm: string; to
     onCpuNs: totals.onCpuNs + runsNs,
     untoldRunnableNs: totals.untoldPreemptedNs + totals.untoldWokenNs,
     untoldBlockedNs: totals.untoldBlockedNs,
+    unseenNs: totals.unseenNs,
   };
   const take = (name: keyof typeof now): number => {
     const fresh = Math.max(0, now[name] - told[name]);
@@ -157,5 +162,6 @@ function timeOf(told: Told, tid: number, thread: { pid: number; comm: string; to
     onCpuNs: take('onCpuNs'),
     untoldRunnableNs: take('untoldRunnableNs'),
     untoldBlockedNs: take('untoldBlockedNs'),
+    unseenNs: take('unseenNs'),
   };
 }
