@@ -126,16 +126,24 @@ static __always_inline bool is_wanted(const struct sched_settings *settings, pid
 
 /* The thread's last switch: it does not come back. */
 static __always_inline void tell_end(void *ctx, struct sched_thread *thread, pid_nr tid, ktime_ns now) {
-    struct sched_end_event event = {};
+    /* Not on the stack, where the walk needs the room. */
+    struct sched_slot *slot = sched_claim();
+    struct sched_end_event *event;
 
-    event_header_fill(&event.header, SCHED_END, sizeof(event));
-    event.header.time_ns = now;
-    event.header.pid = thread->pid;
-    event.header.tid = tid;
-    __builtin_memcpy(event.comm, thread->comm, sizeof(event.comm));
-    event.totals = thread->totals;
     sched_count(DROP_SEEN);
-    sched_emit(ctx, &event, sizeof(event));
+    if (slot) {
+        event = (struct sched_end_event *)slot->record;
+        event_header_fill(&event->header, SCHED_END, sizeof(*event));
+        event->header.time_ns = now;
+        event->header.pid = thread->pid;
+        event->header.tid = tid;
+        __builtin_memcpy(event->comm, thread->comm, sizeof(event->comm));
+        event->totals = thread->totals;
+        sched_emit(ctx, event, sizeof(*event));
+        sched_release(slot);
+    } else {
+        sched_count(DROP_NESTED);
+    }
     bpf_map_delete_elem(&sched_threads, &tid);
 }
 
