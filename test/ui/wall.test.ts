@@ -14,7 +14,7 @@ let browser: Browser;
 let fighters: ChildProcess;
 
 before(async () => {
-  const binary = await buildZoo('waits', { flags: ['-D_GNU_SOURCE'] });
+  const binary = await buildZoo('waits');
   agent = await startAgent();
   browser = await openBrowser();
   await agent.post('/api/v1/sources/sched/stop');

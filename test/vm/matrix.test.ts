@@ -87,8 +87,11 @@ function isExpectedSkip(kernel: KernelName, record: TestRecord): boolean {
 async function buildAnimals(): Promise<void> {
   const animals = readdirSync(join(projectDir, 'test', 'zoo'), { withFileTypes: true });
   for (const entry of animals) {
-    const isGo = existsSync(join(entry.parentPath, entry.name, 'go.mod'));
-    if (isGo || entry.name.endsWith('.c')) await buildZoo(entry.name.replace(/\.c$/, ''));
+    const path = join(entry.parentPath, entry.name);
+    const isGo = existsSync(join(path, 'go.mod'));
+    // One of them is a library, which its own test builds in its own way.
+    const isProgram = isGo || (entry.name.endsWith('.c') && /\bmain\(/.test(readFileSync(path, 'utf8')));
+    if (isProgram) await buildZoo(entry.name.replace(/\.c$/, ''));
   }
   await buildWalkLive();
   for (const member of walkedMembers) await buildMember(member);
