@@ -18,7 +18,7 @@ import { buildZoo } from '../zoo/zoo.ts';
 import type { TestRecord } from './event-reporter.ts';
 
 /** A VM takes some five times as long as the host; a hanging one must not use up the time of all. */
-const VM_TIMEOUT_MS = 12 * 60_000;
+const VM_TIMEOUT_MS = 9 * 60_000;
 
 /** The only reasons for which a test may be left out, and on which kernels. Each says what the kernel really lacks. */
 const EXPECTED_SKIPS: readonly { readonly reason: RegExp; readonly kernels: readonly KernelName[] }[] = [];
@@ -102,7 +102,11 @@ describe('the kernel matrix', { concurrency: 2 }, () => {
   before(buildAnimals);
   for (const kernel of KERNEL_NAMES) {
     test(`live tests on ${kernel}`, async () => {
-      const { exitCode, records, output } = await runLiveTests(kernel);
+      const first = await runLiveTests(kernel);
+      // An emulated machine that stands still on a busy host is begun anew, once; what it told by then must have been right.
+      const hasStopped = /: stopped after \d+ s;/.test(first.output) && first.records.every(({ outcome }) => outcome !== 'fail');
+      if (hasStopped) console.log(`kernel ${kernel}: stood still after ${first.records.length} tests; begun anew`);
+      const { exitCode, records, output } = hasStopped ? await runLiveTests(kernel) : first;
       printTable(kernel, records);
       const failures = records
         .filter(record => record.outcome === 'fail')
