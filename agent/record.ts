@@ -9,6 +9,8 @@ import type { RecordEvent, RecordOptions, RecordProgress } from './cli/contracts
 import type { SourceName } from './events/index.ts';
 import { objectDir } from './paths.ts';
 import { Pipeline } from './pipeline.ts';
+import { kits } from './sources/index.ts';
+import type { SourceSettings } from './sources/source.ts';
 import type { FullProfile } from './store/full-profile.ts';
 import { openStoreReader } from './store/reader.ts';
 import { openStoreWriter } from './store/writer.ts';
@@ -23,6 +25,13 @@ const sourcesOf: Readonly<Record<RecordEvent, readonly SourceName[]>> = {
   runq: ['sched'],
   wakeup: ['sched'],
 };
+
+/** A source that can watch one process alone is told which. */
+function settingsOf(source: SourceName, { frequencyHz, pid }: RecordOptions): SourceSettings {
+  if (source === 'cpu') return { hz: frequencyHz };
+  return kits[source].settings.some(({ key }) => key === 'pid') ? { pid: pid ?? 0 } : {};
+}
+
 /** For the unwind tables of what runs already: some tenths of a second on most hosts. A stack whose table comes later waits for it. */
 const maxPreparationMs = 3000;
 
@@ -66,7 +75,7 @@ async function capture(
     await pipeline.capture.unwinding.ready(maxPreparationMs);
     const sources = sourcesOf[options.event];
     for (const source of sources) {
-      await pipeline.startSource(source, source === 'cpu' ? { hz: options.frequencyHz } : { pid: options.pid ?? 0 });
+      await pipeline.startSource(source, settingsOf(source, options));
     }
     pipeline.begin();
     const fromMs = Date.now();

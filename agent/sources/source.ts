@@ -37,7 +37,7 @@ export interface Mark {
 }
 
 export interface Sample {
-  /** 'cpu', 'offcpu', ...; the unit of `value` is nanoseconds for all there are. */
+  /** 'cpu', 'offcpu', ...; what `value` counts is the store's to say (store/profile-type.ts): most often nanoseconds. */
   readonly profileType: string;
   readonly timeNs: number;
   readonly pid: number;

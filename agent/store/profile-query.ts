@@ -2,7 +2,7 @@
 
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesTest } from './entity-filter.ts';
-import { areWaits, compileWithout, isMarkedOnCpu, partsOf, sourcesOf, unitOf } from './profile-type.ts';
+import { compileWithout, isCounted, isMarkedOnCpu, partsOf, sourcesOf, unitOf } from './profile-type.ts';
 import type { ProfileQuery, ProfileResult } from './rows.ts';
 import { addSamples, type SampleSums } from './sample-blob.ts';
 import type { SeriesIndex } from './series-index.ts';
@@ -122,7 +122,7 @@ export class ProfileReader {
       if (value !== 0) this.stacks.onCpuNode(index);
     });
     const self = new Float64Array(merged.nodes);
-    const waits = partsOf(type).some(areWaits) ? new Float64Array(merged.nodes) : undefined;
+    const waits = partsOf(type).some(isCounted) ? new Float64Array(merged.nodes) : undefined;
     for (let index = 0; index < size; index += 1) {
       const value = sums.values[index] as number;
       if (value === 0) continue;

@@ -6,10 +6,34 @@ import { QueryError } from './store-error.ts';
 /** Wall-clock: samples of time on the CPU, waits and time in the run queue, in one tree. Nothing is stored under this name. */
 export const wallType = 'wall';
 
+/** What the store has to know of a stored type. */
+interface StoredType {
+  /** The source whose losses it suffers from. */
+  readonly source: string;
+  /** Of its values. */
+  readonly unit: 'nanoseconds' | 'bytes' | 'count';
+  /** Of its time series: nanoseconds per nanosecond are cores where they are CPU time, and threads where they are waits. */
+  readonly rateUnit: string;
+  /** Whether the number of its samples says something of itself: how many waits, requests, faults. */
+  readonly isCounted: boolean;
+}
+
+const waits = { unit: 'nanoseconds', rateUnit: 'threads', isCounted: true } as const;
+
+/** A type that stands nowhere here is sampled time of the source of its name. */
+const storedTypes: Readonly<Record<string, StoredType>> = {
+  offcpu: { source: 'sched', ...waits },
+  runq: { source: 'sched', ...waits },
+  wakeup: { source: 'sched', ...waits },
+  threads: { source: 'sched', ...waits },
+};
+
 const parts: Readonly<Record<string, readonly string[]>> = { [wallType]: ['cpu', 'offcpu', 'runq'] };
 
-/** Types that the source `sched` accounts; every other type is of the source of its name. */
-const schedTypes: ReadonlySet<string> = new Set(['offcpu', 'runq', 'wakeup', 'threads']);
+function storedType(name: string): StoredType {
+  const known = storedTypes[name];
+  return known ?? { source: name, unit: 'nanoseconds', rateUnit: 'cores', isCounted: false };
+}
 
 /** The frame that stands on samples of CPU time in a wall profile, as the marks of `sched` stand on its stacks. */
 export const onCpuFrame: FrameRow = {
@@ -31,24 +55,29 @@ export function isMarkedOnCpu(type: string, part: string): boolean {
   return type === wallType && part === 'cpu';
 }
 
-/** Whether the samples of a part are waits, whose number says something of itself. */
-export function areWaits(part: string): boolean {
-  return schedTypes.has(part);
+/** Whether the number of a part's samples says something of itself. */
+export function isCounted(part: string): boolean {
+  return storedType(part).isCounted;
 }
 
 /** The sources whose losses a type suffers from. */
 export function sourcesOf(type: string): readonly string[] {
-  return [...new Set(partsOf(type).map(part => (schedTypes.has(part) ? 'sched' : part)))];
+  return [...new Set(partsOf(type).map(part => storedType(part).source))];
 }
 
-/** Nanoseconds for types measured in time; other types name their own unit here when they come. */
-export function unitOf(_type: string): string {
-  return 'nanoseconds';
+/** Unit of a type's values; its parts share one. */
+export function unitOf(type: string): StoredType['unit'] {
+  return storedType(partsOf(type)[0] ?? type).unit;
 }
 
-/** Nanoseconds per nanosecond: of CPU time they are cores, of waits threads. */
+/** Unit of a type's time series. */
 export function rateUnitOf(type: string): string {
-  return type === wallType || schedTypes.has(type) ? 'threads' : 'cores';
+  return type === wallType ? waits.rateUnit : storedType(type).rateUnit;
+}
+
+/** What a series' sum over some time is divided by: time in nanoseconds per nanosecond, other values per second. */
+export function ratePeriodsPerMs(type: string): number {
+  return unitOf(type) === 'nanoseconds' ? 1e6 : 1e-3;
 }
 
 /** A test for kinds of time that a profile is wanted without. Throws a QueryError for a kind that is none. */

@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3';
 import { compileSeriesFilter, type SeriesInfo, seriesKeys } from './entity-filter.ts';
 import { parseFilter, textTest } from './filter.ts';
-import { partsOf, rateUnitOf } from './profile-type.ts';
+import { partsOf, ratePeriodsPerMs, rateUnitOf } from './profile-type.ts';
 import type { SeriesQuery, SeriesResult } from './rows.ts';
 import type { SeriesIndex } from './series-index.ts';
 import { compileSpanFilter } from './span-filter.ts';
@@ -163,7 +163,8 @@ export class SeriesReader {
       }
     }
     const unit = rateUnitOf(query.name);
-    return { unit, groups: sums.result((sum, step) => sum / (sums.measuredMs(step, plan) * 1e6)) };
+    const periodsPerMs = ratePeriodsPerMs(query.name);
+    return { unit, groups: sums.result((sum, step) => sum / (sums.measuredMs(step, plan) * periodsPerMs)) };
   }
 
   private spans(query: SeriesQuery, sums: StepSums, plan: TimePlan): Pick<SeriesResult, 'unit' | 'groups'> {

@@ -9,7 +9,7 @@ export interface ProfileType {
   /** What its time is: "12 s blocked". */
   noun: string;
   /** What its samples are called. */
-  counted: 'samples' | 'waits' | 'samples and waits';
+  counted: 'samples' | 'samples and waits' | 'waits' | 'requests' | 'faults' | 'allocations' | 'calls';
   /** Sources that give it, all of which must run for it to be whole. */
   sources: readonly string[];
   /** Its time series: by kind of time, or in one line. */

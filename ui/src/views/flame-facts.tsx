@@ -3,7 +3,7 @@
 import { useMemo } from 'preact/hooks';
 import type { FrameKind } from '../../../agent/server/api.ts';
 import { sumOfFunctions } from '../lib/flame-layout.ts';
-import { formatCompact, formatCount, formatDuration, formatShare, formatValue } from '../lib/format.ts';
+import { formatCompact, formatCount, formatShare, formatValue } from '../lib/format.ts';
 import { kindTitles } from '../lib/frame-kind.ts';
 import { isTimeKind, type ProfileType, profileType } from '../lib/profile-types.ts';
 import { changeFlame, type FlameState } from '../state/flame-state.ts';
@@ -82,9 +82,9 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
   );
 }
 
-/** What the picture stands on. Of waits, the mean says more than their number. */
+/** What the picture stands on. Of things that are counted one by one, the mean says more than their number. */
 function Counted({ type, head }: { type: ProfileType; head: FlamePicture['head'] }) {
-  if (type.counted !== 'waits')
+  if (type.counted.startsWith('samples') || head.unit === 'count')
     return (
       <span>
         {formatCount(head.samples)} {type.counted}
@@ -92,8 +92,8 @@ function Counted({ type, head }: { type: ProfileType; head: FlamePicture['head']
     );
   return (
     <span>
-      {formatCount(head.samples)} waits{' '}
-      {head.samples > 0 && <span class="dim">mean {formatDuration(head.total / head.samples)}</span>}
+      {formatCount(head.samples)} {type.counted}{' '}
+      {head.samples > 0 && <span class="dim">mean {formatValue(head.total / head.samples, head.unit)}</span>}
     </span>
   );
 }

@@ -2,7 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 import type { SeriesResult } from '../../../agent/server/api.ts';
-import { formatCompact, formatCoreCount } from '../lib/format.ts';
+import { formatBytes, formatCompact, formatCoreCount } from '../lib/format.ts';
 import { kindHue, kindTitles, seriesHue } from '../lib/frame-kind.ts';
 import { profileType } from '../lib/profile-types.ts';
 import { chartData, kindGroups } from '../lib/series.ts';
@@ -34,7 +34,7 @@ export function FlameSeries({ state }: { state: FlameState }) {
   if (answer.failure !== undefined) return <FailureNote failure={answer.failure} />;
   if (data === undefined) return <div class="chart-place" style={{ height: '92px' }} />;
   const shown = kinds === undefined ? undefined : { ...data, labels: kinds.map(kind => kindTitles[kind]) };
-  const isCores = answer.data?.unit === 'cores';
+  const unit = answer.data?.unit ?? '';
   return (
     <TimeSeries
       title={chart.title}
@@ -43,13 +43,21 @@ export function FlameSeries({ state }: { state: FlameState }) {
       isStacked
       {...range}
       heightPx={74}
-      format={isCores ? formatCoreCount : formatThreads}
+      format={rateFormats[unit] ?? formatCompact}
       formatAxis={formatCompact}
       syncKey="flame"
       testId="flame-series"
     />
   );
 }
+
+/** By the unit that the series comes in. */
+const rateFormats: Readonly<Record<string, (value: number) => string>> = {
+  cores: formatCoreCount,
+  threads: formatThreads,
+  'bytes per second': value => `${formatBytes(value)}/s`,
+  'per second': value => `${formatCompact(value)}/s`,
+};
 
 function formatThreads(threads: number): string {
   return threads < 10 ? threads.toFixed(2) : formatCompact(threads);
