@@ -19,7 +19,8 @@ export class Exporting {
 
   /** Undefined where nothing is to be exported. */
   static start(config: Config, databasePath: string, warn: (message: string) => void): Exporting | undefined {
-    const hasTarget = config.otlpEndpoint !== '' || config.otlpTracesEndpoint !== '' || config.otlpMetricsEndpoint !== '';
+    const { otlpEndpoint, otlpTracesEndpoint, otlpMetricsEndpoint, otlpProfilesEndpoint } = config;
+    const hasTarget = [otlpEndpoint, otlpTracesEndpoint, otlpMetricsEndpoint, otlpProfilesEndpoint].some(url => url !== '');
     return hasTarget && !config.otlpDisabled ? new Exporting(config, databasePath, warn) : undefined;
   }
 
@@ -32,6 +33,7 @@ export class Exporting {
         endpoint: config.otlpEndpoint,
         tracesEndpoint: config.otlpTracesEndpoint,
         metricsEndpoint: config.otlpMetricsEndpoint,
+        profilesEndpoint: config.otlpProfilesEndpoint,
         protocol: config.otlpProtocol,
         headers: config.otlpHeaders,
         timeoutMs: config.otlpTimeoutMs,
@@ -41,6 +43,7 @@ export class Exporting {
       agentService: config.otlpServiceName,
       cursor: this.savedCursor,
       maxBacklog,
+      profileTypes: config.otlpProfiles,
     };
     this.worker = new Worker(new URL('./export/export-worker.ts', import.meta.url), { workerData: data, name: 'hotspan-export' });
     this.worker.on('error', error => warn(`export stopped: ${error.message}; spans stay in the store until the next start`));

@@ -32,7 +32,7 @@ const flags = {
   format: {
     kind: 'text',
     placeholder: 'NAME',
-    help: 'profile: pprof, folded, speedscope or json (pprof); spans: otlp, one span a line',
+    help: 'profile: pprof, folded, speedscope, otlp or json (pprof); spans: otlp, one span a line',
   },
   out: { kind: 'text', short: 'o', placeholder: 'FILE', default: '-', help: 'file to write, - for standard output' },
   ...configFlags(['listen', 'token', 'tokenFile', 'tlsCert']),
@@ -52,7 +52,7 @@ export const command: Command = {
   run,
 };
 
-const profileFormats = ['pprof', 'folded', 'speedscope', 'json'];
+const profileFormats = ['pprof', 'folded', 'speedscope', 'otlp', 'json'];
 
 async function run(args: readonly string[]): Promise<number> {
   const { flags: given, words } = parseCommandLine(flags, args);
@@ -93,8 +93,8 @@ function timeOf(name: string, text: string, nowMs: number): string {
 
 async function exportProfile(client: AgentClient, query: Record<string, string>, path: string): Promise<void> {
   const content = await client.request('GET', `/api/v1/profile?${new URLSearchParams(query)}`);
-  if (query.format === 'pprof' && path === '-' && process.stdout.isTTY) {
-    throw new UsageError('pprof is not for a terminal; write it to a file with -o cpu.pb.gz, or use --format folded');
+  if ((query.format === 'pprof' || query.format === 'otlp') && path === '-' && process.stdout.isTTY) {
+    throw new UsageError(`${query.format} is not for a terminal; write it to a file with -o FILE, or use --format folded`);
   }
   const output = openOutput(path);
   await output.write(content);

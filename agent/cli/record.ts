@@ -26,7 +26,7 @@ const flags = {
     kind: 'texts',
     short: 'o',
     placeholder: 'FILE',
-    help: 'file to write, once or more; .pb.gz, .folded or .speedscope.json (hotspan.pb.gz)',
+    help: 'file to write, once or more; .pb.gz, .folded, .speedscope.json or .otlp (hotspan.pb.gz)',
   },
 } as const;
 
@@ -45,7 +45,7 @@ export const command: Command = {
   run,
 };
 
-export type OutputFormat = 'pprof' | 'folded' | 'speedscope';
+export type OutputFormat = 'pprof' | 'folded' | 'speedscope' | 'otlp';
 
 export interface OutputFile {
   /** '-' for standard output. */
@@ -58,6 +58,7 @@ const suffixes: readonly (readonly [string, OutputFormat])[] = [
   ['.pprof', 'pprof'],
   ['.folded', 'folded'],
   ['.speedscope.json', 'speedscope'],
+  ['.otlp', 'otlp'],
 ];
 
 /** Throws a UsageError for a suffix that says nothing, and for a name that is given twice. */
@@ -68,7 +69,7 @@ export function outputFiles(paths: readonly string[]): readonly OutputFile[] {
     if (path === '-') return { path, format: 'folded' };
     const format = suffixes.find(([suffix]) => path.endsWith(suffix))?.[1];
     if (format === undefined) {
-      throw new UsageError(`the suffix of ${path} tells no format; end it in .pb.gz, .folded or .speedscope.json`);
+      throw new UsageError(`the suffix of ${path} tells no format; end it in .pb.gz, .folded, .speedscope.json or .otlp`);
     }
     return { path, format };
   });
@@ -132,6 +133,13 @@ async function encode(format: OutputFormat, profile: FullProfile): Promise<Buffe
       return (await import('../export/pprof.ts')).pprofFile(profile);
     case 'folded':
       return Buffer.from((await import('../export/folded.ts')).foldedText(profile));
+    case 'otlp': {
+      const [{ otlpProfiles }, { Resources }] = await Promise.all([
+        import('../export/otlp-profiles.ts'),
+        import('../export/otlp-resource.ts'),
+      ]);
+      return otlpProfiles([profile], new Resources({}));
+    }
     case 'speedscope':
       return Buffer.from((await import('../export/speedscope.ts')).speedscopeJson(profile));
   }

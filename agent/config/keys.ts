@@ -213,6 +213,23 @@ export const configKeys = {
     needsRestart: true,
     help: 'full address for metrics, where it differs',
   },
+  otlpProfilesEndpoint: {
+    name: 'otlp.profiles-endpoint',
+    kind: 'url',
+    placeholder: 'URL',
+    default: '',
+    otelVariable: 'OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT',
+    needsRestart: true,
+    help: 'full address for profiles, where it differs',
+  },
+  otlpProfiles: {
+    name: 'otlp.profiles',
+    kind: 'list',
+    placeholder: 'TYPE,...',
+    default: [],
+    needsRestart: true,
+    help: 'profile types to send, such as cpu,offcpu; the signal is in development, and a collector must have it switched on; empty: none',
+  },
   otlpProtocol: {
     name: 'otlp.protocol',
     kind: 'choice',

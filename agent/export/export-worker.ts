@@ -4,11 +4,15 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { ExportResultCode } from '@opentelemetry/core';
 import { serve } from '../lib/rpc.ts';
 import type { ExporterState } from '../server/api.ts';
+import { openStoreReader, type SqliteStoreReader } from '../store/reader.ts';
 import { openSpanFeed } from '../store/span-feed.ts';
 import type { MetricSnapshot } from './metric-snapshot.ts';
 import { metricExporter, type OtlpTarget, signalUrl, spanExporter } from './otlp-exporters.ts';
 import { otlpMetrics } from './otlp-metrics.ts';
+import { otlpProfiles } from './otlp-profiles.ts';
+import { profilesExporter, profilesUrl } from './otlp-profiles-exporter.ts';
 import { Resources } from './otlp-resource.ts';
+import { ProfileSender } from './profile-sender.ts';
 import { SpanSender } from './span-sender.ts';
 
 export interface ExportWorkerData {
@@ -20,6 +24,8 @@ export interface ExportWorkerData {
   /** Where the last run stopped sending; -1 to begin with what is stored from now on. */
   readonly cursor: number;
   readonly maxBacklog: number;
+  /** Types of profiles to send; none where empty. */
+  readonly profileTypes: readonly string[];
 }
 
 /** Methods of the worker, as served over rpc. */
@@ -33,6 +39,9 @@ export interface ExportApi {
 
 /** Spans still waiting at a stop get this long; what is left stays in the store and is sent by the next run. */
 const closeDeadlineMs = 3000;
+
+/** A profile a stretch and type: at 20 s a request of a busy host stays under the 4 MiB that a collector's gRPC receiver takes. */
+const profileIntervalMs = 20_000;
 
 function start(data: ExportWorkerData): ExportApi {
   const feed = openSpanFeed(data.databasePath);
@@ -58,11 +67,13 @@ function start(data: ExportWorkerData): ExportApi {
     dropped: 0,
     message: '',
   };
+  const profiles = data.profileTypes.length === 0 ? undefined : startProfiles(data, resources);
   sender.begin();
   return {
     states: () => [
       { name: 'otlp traces', endpoint: signalUrl(data.target, data.target.tracesEndpoint, 'v1/traces'), ...sender.state },
       metricState,
+      ...(profiles === undefined ? [] : [profiles.state()]),
     ],
     cursor: () => cursor,
     sendMetrics: snapshot =>
@@ -80,7 +91,32 @@ function start(data: ExportWorkerData): ExportApi {
     close: async () => {
       await sender.close(closeDeadlineMs);
       await metrics.shutdown();
+      await profiles?.close();
       feed.close();
+    },
+  };
+}
+
+function startProfiles(data: ExportWorkerData, resources: Resources): { state(): ExporterState; close(): Promise<void> } {
+  const exporter = profilesExporter(data.target);
+  let reader: SqliteStoreReader | undefined;
+  const sender = new ProfileSender({
+    read: range => {
+      reader ??= openStoreReader(data.databasePath);
+      const source = reader;
+      return data.profileTypes.map(type => source.fullProfile({ ...range, type, filter: '', minShare: 0 }));
+    },
+    send: profiles => exporter.send(otlpProfiles(profiles, resources)),
+    endpoint: profilesUrl(data.target),
+    intervalMs: profileIntervalMs,
+  });
+  sender.begin();
+  return {
+    state: () => sender.state,
+    close: async () => {
+      await sender.close();
+      exporter.close();
+      reader?.close();
     },
   };
 }

@@ -9,6 +9,7 @@ export interface OtlpTarget {
   readonly endpoint: string;
   readonly tracesEndpoint: string;
   readonly metricsEndpoint: string;
+  readonly profilesEndpoint: string;
   readonly protocol: 'http/protobuf' | 'grpc';
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;

@@ -9,7 +9,7 @@
  * POST /api/v1/sources/NAME/settings  body: {settings}             -> SourceState (applied without a restart)
  * GET  /api/v1/probes/complete?target=kernel:vfs_*                 -> TargetCompletion[]
  * GET  /api/v1/series?name&from&to&filter&groupBy&points           -> SeriesResult
- * GET  /api/v1/profile?type&from&to&filter&minShare&without&format -> ProfileResult (json) | pprof | folded | speedscope
+ * GET  /api/v1/profile?type&from&to&filter&minShare&without&format -> ProfileResult (json) | pprof | folded | speedscope | otlp
  * GET  /api/v1/threads?from&to&filter&points&limit                -> ThreadsResult
  * GET  /api/v1/spans?from&to&filter&order&desc&limit&cursor        -> SpansResult
  * GET  /api/v1/spans/heatmap?from&to&filter&columns&rows           -> HeatmapResult

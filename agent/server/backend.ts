@@ -12,7 +12,7 @@ export interface QuerySource {
   json<M extends QueryMethod>(method: M, args: Parameters<StoreReader[M]>): Promise<Buffer>;
 }
 
-export type ProfileFormat = 'pprof' | 'folded' | 'speedscope';
+export type ProfileFormat = 'pprof' | 'folded' | 'speedscope' | 'otlp';
 
 export type SettingValues = Record<string, number | string | string[]>;
 

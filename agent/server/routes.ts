@@ -66,6 +66,7 @@ const profileFiles: Readonly<Record<ProfileFormat, { contentType: string; suffix
   pprof: { contentType: 'application/octet-stream', suffix: 'pb.gz' },
   folded: { contentType: 'text/plain; charset=utf-8', suffix: 'folded' },
   speedscope: { contentType: jsonType, suffix: 'speedscope.json' },
+  otlp: { contentType: 'application/x-protobuf', suffix: 'otlp' },
 };
 
 /** Throws an HttpError 404 with the known names. */
@@ -180,7 +181,7 @@ export const routes: readonly Route[] = [
       without: { kind: 'text', maxLength: 128, default: '', help: 'kinds of time to leave out: idle,lock' },
       format: {
         kind: 'choice',
-        choices: ['json', 'pprof', 'folded', 'speedscope'],
+        choices: ['json', 'pprof', 'folded', 'speedscope', 'otlp'],
         default: 'json',
         help: 'what to answer with',
       },

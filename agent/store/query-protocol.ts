@@ -2,7 +2,7 @@
 
 import type { SqliteStoreReader } from './reader.ts';
 
-export type ProfileFormat = 'pprof' | 'folded' | 'speedscope';
+export type ProfileFormat = 'pprof' | 'folded' | 'speedscope' | 'otlp';
 
 /** Methods of the reader that a query may call. */
 export type QueryMethod = Exclude<keyof SqliteStoreReader, 'close' | 'warm' | 'profileJson' | 'fullProfile'>;

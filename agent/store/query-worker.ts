@@ -2,6 +2,8 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { foldedText } from '../export/folded.ts';
+import { otlpProfiles } from '../export/otlp-profiles.ts';
+import { Resources } from '../export/otlp-resource.ts';
 import { pprofFile } from '../export/pprof.ts';
 import { speedscopeJson } from '../export/speedscope.ts';
 import type { ProfileFormat, QueryReply, QueryRequest } from './query-protocol.ts';
@@ -34,6 +36,7 @@ function answer({ id, method, args, isJson }: QueryRequest): QueryReply {
 function profileFile(source: SqliteStoreReader, format: ProfileFormat, query: ProfileQuery): Buffer {
   const profile = source.fullProfile(query);
   if (format === 'pprof') return pprofFile(profile);
+  if (format === 'otlp') return otlpProfiles([profile], new Resources({}));
   return Buffer.from(format === 'folded' ? foldedText(profile) : speedscopeJson(profile));
 }
 

@@ -17,6 +17,16 @@ export interface ReceivedSpan {
   status?: { code?: number };
 }
 
+/** A profile, its samples with the names of their frames. */
+export interface ReceivedProfile {
+  readonly service: string;
+  readonly type: string;
+  readonly unit: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly samples: readonly { value: number; stack: string[]; pid: number }[];
+}
+
 export interface Collector {
   readonly httpUrl: string;
   readonly grpcUrl: string;
@@ -25,6 +35,8 @@ export interface Collector {
   kill(): Promise<void>;
   /** Every span in the file so far, with the service of its resource. */
   spans(): (ReceivedSpan & { service: string })[];
+  /** Every profile in the file so far, with its service, and the dictionary that its numbers refer to. */
+  profiles(): ReceivedProfile[];
   /** Names of metrics received so far. */
   metricNames(): Set<string>;
   close(): Promise<void>;
@@ -39,8 +51,9 @@ export async function makeCollector(): Promise<Collector> {
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
   const tracesPath = join(folder, 'traces.jsonl');
   const metricsPath = join(folder, 'metrics.jsonl');
+  const profilesPath = join(folder, 'profiles.jsonl');
   const configPath = join(folder, 'config.yaml');
-  writeFileSync(configPath, configText({ httpPort, grpcPort, tracesPath, metricsPath }));
+  writeFileSync(configPath, configText({ httpPort, grpcPort, tracesPath, metricsPath, profilesPath }));
   let child: ChildProcess | undefined;
   const kill = async () => {
     const running = child;
@@ -58,6 +71,7 @@ export async function makeCollector(): Promise<Collector> {
     },
     kill,
     spans: () => readLines<TracesLine>(tracesPath).flatMap(spansOfLine),
+    profiles: () => readLines<ProfilesLine>(profilesPath).flatMap(profilesOfLine),
     metricNames: () =>
       new Set(
         readLines<MetricsLine>(metricsPath).flatMap(line =>
@@ -91,6 +105,60 @@ function spansOfLine(line: TracesLine): (ReceivedSpan & { service: string })[] {
   });
 }
 
+interface ProfilesLine {
+  resourceProfiles: {
+    resource: { attributes: { key: string; value: { stringValue?: string } }[] };
+    scopeProfiles: { profiles: ProfileLine[] }[];
+  }[];
+  dictionary: {
+    stringTable: string[];
+    functionTable: { nameStrindex?: number }[];
+    locationTable: { lines?: { functionIndex?: number }[] }[];
+    stackTable: { locationIndices?: number[] }[];
+    attributeTable: { keyStrindex?: number; value?: { intValue?: string } }[];
+  };
+}
+
+/** Numbers of 64 bits come as text, and zeros not at all. */
+interface ProfileLine {
+  sampleType: { typeStrindex: number; unitStrindex: number };
+  timeUnixNano: string;
+  durationNano: string;
+  samples: { stackIndex?: number; attributeIndices?: number[]; values?: string[] }[];
+}
+
+function profilesOfLine({ resourceProfiles, dictionary }: ProfilesLine): ReceivedProfile[] {
+  const { stringTable, functionTable, locationTable, stackTable, attributeTable } = dictionary;
+  const stack = (index = 0) =>
+    (stackTable[index]?.locationIndices ?? []).flatMap(location =>
+      (locationTable[location]?.lines ?? []).map(
+        line => stringTable[functionTable[line.functionIndex ?? 0]?.nameStrindex ?? 0] ?? '',
+      ),
+    );
+  const pid = (indices: readonly number[] = []) =>
+    Number(
+      indices.map(index => attributeTable[index]).find(attribute => stringTable[attribute?.keyStrindex ?? 0] === 'process.pid')
+        ?.value?.intValue ?? 0,
+    );
+  return resourceProfiles.flatMap(({ resource, scopeProfiles }) => {
+    const service = resource.attributes.find(attribute => attribute.key === 'service.name')?.value.stringValue ?? '';
+    return scopeProfiles.flatMap(scope =>
+      scope.profiles.map(({ sampleType, timeUnixNano, durationNano, samples }) => ({
+        service,
+        type: stringTable[sampleType.typeStrindex] ?? '',
+        unit: stringTable[sampleType.unitStrindex] ?? '',
+        fromMs: Number(timeUnixNano) / 1e6,
+        toMs: (Number(timeUnixNano) + Number(durationNano)) / 1e6,
+        samples: samples.map(sample => ({
+          value: Number(sample.values?.[0] ?? 0),
+          stack: stack(sample.stackIndex),
+          pid: pid(sample.attributeIndices),
+        })),
+      })),
+    );
+  });
+}
+
 /** Whole lines only: the exporter may be writing the last one. */
 function readLines<T>(path: string): T[] {
   if (!existsSync(path)) return [];
@@ -102,7 +170,15 @@ function readLines<T>(path: string): T[] {
     .map(line => JSON.parse(line) as T);
 }
 
-function configText(options: { httpPort: number; grpcPort: number; tracesPath: string; metricsPath: string }): string {
+interface CollectorFiles {
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly tracesPath: string;
+  readonly metricsPath: string;
+  readonly profilesPath: string;
+}
+
+function configText(options: CollectorFiles): string {
   return `
 receivers:
   otlp:
@@ -112,16 +188,20 @@ receivers:
 exporters:
   file/traces: { path: "${options.tracesPath}", append: true, flush_interval: 100ms }
   file/metrics: { path: "${options.metricsPath}", append: true, flush_interval: 100ms }
+  file/profiles: { path: "${options.profilesPath}", append: true, flush_interval: 100ms }
 service:
   telemetry: { metrics: { level: none } }
   pipelines:
     traces: { receivers: [otlp], exporters: [file/traces] }
     metrics: { receivers: [otlp], exporters: [file/metrics] }
+    profiles: { receivers: [otlp], exporters: [file/profiles] }
 `;
 }
 
 async function startCollector(binary: string, configPath: string): Promise<ChildProcess> {
-  const child = spawn(binary, ['--config', configPath], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(binary, ['--config', configPath, '--feature-gates=service.profilesSupport'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let words = '';
   await new Promise<void>((resolve, reject) => {
     child.stderr.setEncoding('utf8');

@@ -12,6 +12,7 @@ const downloads: readonly { format: string; title: string; hint: string }[] = [
   { format: 'pprof', title: 'pprof', hint: 'For go tool pprof and others' },
   { format: 'folded', title: 'folded', hint: 'One stack a line, for flamegraph.pl and others' },
   { format: 'speedscope', title: 'speedscope', hint: 'For speedscope.app' },
+  { format: 'otlp', title: 'OTLP', hint: 'OpenTelemetry profiles, protobuf' },
 ];
 
 export interface FlameToolbarProps {
