@@ -6,7 +6,12 @@
 #include "sched.h"
 
 #include "kernel.h"
-#include "sched-stack.h"
+
+HOTSPAN_EVENTS(sched)
+#define STACK_TABLE_EVENTS sched_events
+#define STACK_TABLE_COUNT sched_count
+#define STACK_TABLE_KIND SCHED_STACK
+#include "stack-table.h"
 
 /* Which argument of the tracepoint sched_switch is the state that prev leaves in. 5.18 added it; before it is read from
  * the task, where a wake-up that is under way can have changed it. 0: there is none. */
@@ -18,6 +23,13 @@ const volatile __u32 own_pid = 0;
 #define TASK_STATE_MASK 0xff
 #define TASK_UNINTERRUPTIBLE 0x2
 #define TASK_DEAD 0x80
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sched_settings);
+} sched_settings SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -40,6 +52,13 @@ static __always_inline struct sched_settings *settings_now(void) {
     __u32 key = 0;
 
     return bpf_map_lookup_elem(&sched_settings, &key);
+}
+
+/* Of the current thread. */
+static __always_inline __u16 syscall_of(const struct user_regs *regs) {
+    if (regs->syscall < 0 || regs->syscall >= SCHED_NO_SYSCALL)
+        return SCHED_NO_SYSCALL;
+    return (__u16)regs->syscall;
 }
 
 /* Adds an interval to the sum of its key. False where there is no room for another key. */
@@ -127,7 +146,7 @@ static __always_inline bool is_wanted(const struct sched_settings *settings, pid
 /* The thread's last switch: it does not come back. */
 static __always_inline void tell_end(void *ctx, struct sched_thread *thread, pid_nr tid, ktime_ns now) {
     /* Not on the stack, where the walk needs the room. */
-    struct sched_slot *slot = sched_claim();
+    struct stack_slot *slot = stack_claim();
     struct sched_end_event *event;
 
     sched_count(DROP_SEEN);
@@ -140,7 +159,7 @@ static __always_inline void tell_end(void *ctx, struct sched_thread *thread, pid
         __builtin_memcpy(event->comm, thread->comm, sizeof(event->comm));
         event->totals = thread->totals;
         sched_emit(ctx, event, sizeof(*event));
-        sched_release(slot);
+        stack_release(slot);
     } else {
         sched_count(DROP_NESTED);
     }
@@ -175,11 +194,11 @@ static __always_inline void leave(void *ctx, const struct sched_settings *settin
     if (state & TASK_UNINTERRUPTIBLE)
         flags |= SCHED_FLAG_UNINTERRUPTIBLE;
     has_regs = user_regs_now(&regs);
-    thread->syscall = sched_syscall(&regs);
+    thread->syscall = syscall_of(&regs);
     thread->stack = 0;
     if (is_wanted(settings, thread->pid))
-        thread->stack =
-            sched_stack(ctx, settings, has_regs ? &regs : NULL, is_blocked ? SCHED_ROLE_WAITS : SCHED_ROLE_PREEMPTED);
+        thread->stack = stack_of(ctx, settings->stacks_per_second, has_regs ? &regs : NULL,
+                                 is_blocked ? STACK_ROLE_WAITS : STACK_ROLE_PREEMPTED);
     thread->flags = thread->stack ? flags : flags | SCHED_FLAG_NO_STACK;
     /* Last: whoever wakes it from another CPU meanwhile finds it still running, and leaves the rest to sched_wakeup. */
     thread->state = is_blocked ? SCHED_STATE_BLOCKED : SCHED_STATE_PREEMPTED;
@@ -247,13 +266,13 @@ static __always_inline void note_waker(void *ctx, const struct sched_settings *s
     thread->waker_pid = (pid_nr)(pid_tgid >> 32);
     if (!is_on_thread_stack(ctx)) {
         thread->flags |= SCHED_FLAG_WAKER_INTERRUPT;
-        thread->waker_stack = sched_stack(ctx, settings, NULL, SCHED_ROLE_INTERRUPTS);
+        thread->waker_stack = stack_of(ctx, settings->stacks_per_second, NULL, STACK_ROLE_INTERRUPTS);
         return;
     }
     if (user_regs_now(&regs))
-        thread->waker_stack = sched_stack(ctx, settings, &regs, SCHED_ROLE_WAKES);
+        thread->waker_stack = stack_of(ctx, settings->stacks_per_second, &regs, STACK_ROLE_WAKES);
     else
-        thread->waker_stack = sched_stack(ctx, settings, NULL, SCHED_ROLE_WAKES);
+        thread->waker_stack = stack_of(ctx, settings->stacks_per_second, NULL, STACK_ROLE_WAKES);
 }
 
 /* sched_waking(task): in the context of who wakes it, which may be an interrupt's. */

@@ -5,7 +5,7 @@
 #define HOTSPAN_SCHED_H
 
 #include "event.h"
-#include "unwind-table.h"
+#include "stack-record.h"
 
 enum sched_kind {
     SCHED_STACK = 0,
@@ -42,15 +42,7 @@ struct sched_totals {
 
 /* A stack that sums refer to: told before the first of them, once. */
 struct sched_stack_event {
-    struct event_header header;
-    exact_u64 stack;
-    __u16 kernel_depth;
-    __u16 user_depth;
-    __u16 user_raw_bytes; /* struct unwind_resume and the copy of the stack; 0 where there is none */
-    __u16 reserved;
-    enum unwind_end user_end;
-    __u32 reserved2;
-    __u8 tail[];
+    STACK_RECORD_FIELDS
 };
 
 /* A thread ended; its totals since its own start or that of the source. */

@@ -2,10 +2,10 @@
 
 import type { NativeObject } from '../../bpf/native.ts';
 import { writeSchedSettings } from '../../events/index.ts';
+import { KernelNames } from '../kernel-names.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
-import { KernelNames } from './kernel-names.ts';
 import { SchedSource, schedHooks } from './sched.ts';
 import { SchedCollector } from './sched-collector.ts';
 

@@ -15,9 +15,10 @@ import {
   schedSumKeyBytes,
   schedThreadBytes,
 } from '../../events/index.ts';
-import type { Mark, Sample, Sink, StackBytes, TimeKind } from '../source.ts';
-import type { KernelNames } from './kernel-names.ts';
-import type { KnownStack, SchedSource } from './sched.ts';
+import type { KernelNames } from '../kernel-names.ts';
+import { emptyStack, type KnownStack } from '../known-stacks.ts';
+import type { Mark, Sample, Sink, TimeKind } from '../source.ts';
+import type { SchedSource } from './sched.ts';
 import { ThreadAccounts, type ThreadTime, type Wait } from './thread-accounts.ts';
 import { causeOfSleep, type WaitCause } from './wait-cause.ts';
 
@@ -25,10 +26,6 @@ import { causeOfSleep, type WaitCause } from './wait-cause.ts';
 const flagIoWait = 1;
 const flagUninterruptible = 2;
 const flagWakerInterrupt = 4;
-
-/** The kernel's map of stacks has 16,384 entries; beyond this many the oldest are forgotten on both sides. */
-const maxStacks = 12_000;
-const keptStacks = 8000;
 
 const kindOfCause: Readonly<Record<WaitCause, TimeKind>> = {
   lock: 'lock',
@@ -45,9 +42,6 @@ const kindOfCause: Readonly<Record<WaitCause, TimeKind>> = {
   other: 'waiting',
 };
 
-const noBytes = new Uint8Array(0);
-const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'none', raw: noBytes };
-
 const marks = {
   onCpu: { name: 'on CPU', kind: 'on-cpu' },
   preempted: { name: 'runnable: preempted', kind: 'runnable' },
@@ -56,9 +50,6 @@ const marks = {
   unseen: { name: 'unknown: the kernel left out a switch', kind: 'waiting' },
   short: { name: 'blocked: short waits', kind: 'waiting' },
 } as const satisfies Record<string, Mark>;
-
-/** Of a tracepoint's program on kernels 5.10 to 7.2. */
-const ownFrame = /^(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_|bpf_trampoline_|trace_sched_)/;
 
 function blockedMark(cause: WaitCause): Mark {
   return { name: `blocked: ${cause}`, kind: kindOfCause[cause] };
@@ -95,7 +86,7 @@ export class SchedCollector {
     this.host.turn(object, resting);
     this.epoch = resting;
     this.accounts.finish();
-    this.forgetStacks(object);
+    this.host.source.stacks.trim(object);
   }
 
   private readThreads(object: NativeObject, sink: Sink, nowNs: number): void {
@@ -129,8 +120,9 @@ export class SchedCollector {
   }
 
   private tellWait(sink: Sink, { key, ns, count }: Wait, nowNs: number): void {
-    const known = this.known(key.stack, nowNs);
-    const stack = this.shown(known);
+    const { stacks } = this.host.source;
+    const known = stacks.get(key.stack, nowNs);
+    const stack = stacks.shown(known);
     const isBlocked = key.state === schedState.blocked;
     const mark = isBlocked
       ? blockedMark(this.causeOf(key, known))
@@ -141,12 +133,12 @@ export class SchedCollector {
     sink.sample(this.sampleOf(isBlocked ? 'offcpu' : 'runq', key, { ...base, stack }));
     sink.sample(this.sampleOf('threads', key, { ...base, stack: emptyStack }));
     if (isBlocked && count > 0 && (key.wakerTid !== 0 || key.wakerStack !== 0n)) {
-      const waker = this.known(key.wakerStack, nowNs);
+      const waker = stacks.get(key.wakerStack, nowNs);
       const isInterrupt = (key.flags & flagWakerInterrupt) !== 0;
       const name = isInterrupt ? 'an interrupt' : this.accounts.commOf(key.wakerTid) || 'a thread that has ended';
       sink.sample({
         ...this.sampleOf('wakeup', key, { ...base, stack }),
-        waker: { pid: key.wakerPid, name, stack: this.shown(waker) },
+        waker: { pid: key.wakerPid, name, stack: stacks.shown(waker) },
       });
     }
   }
@@ -159,20 +151,6 @@ export class SchedCollector {
     return { profileType, pid, tid, comm: this.accounts.commOf(tid), cgroupId: 0n, ...rest };
   }
 
-  private known(stack: bigint, nowNs: number): KnownStack | undefined {
-    const known = this.host.source.stacks.get(stack);
-    if (known !== undefined) known.usedNs = nowNs;
-    return known;
-  }
-
-  /** Without our own programs and what called them, which stand on top of what they observe. */
-  private shown(known: KnownStack | undefined): StackBytes {
-    if (known === undefined) return emptyStack;
-    const names = this.host.names.of(known.kernelIds) ?? [];
-    const own = names.findIndex(name => !ownFrame.test(name));
-    return own <= 0 ? known.stack : { ...known.stack, kernel: known.stack.kernel.subarray(own * 8) };
-  }
-
   private causeOf(key: SchedSumKey, known: KnownStack | undefined): WaitCause {
     const functions = known === undefined ? undefined : this.host.names.of(known.kernelIds);
     return causeOfSleep({
@@ -181,18 +159,5 @@ export class SchedCollector {
       isIoWait: (key.flags & flagIoWait) !== 0,
       isUninterruptible: (key.flags & flagUninterruptible) !== 0,
     });
-  }
-
-  /** Forgets the stacks that were not referred to for longest, here and in the kernel, which tells them anew if they come again. */
-  private forgetStacks(object: NativeObject): void {
-    const { stacks } = this.host.source;
-    if (stacks.size <= maxStacks) return;
-    const byUse = [...stacks].sort((a, b) => a[1].usedNs - b[1].usedNs);
-    const key = Buffer.alloc(8);
-    for (const [stack] of byUse.slice(0, byUse.length - keptStacks)) {
-      this.host.source.forget(stack);
-      key.writeBigUInt64LE(stack);
-      object.mapDelete('sched_stacks', key);
-    }
   }
 }

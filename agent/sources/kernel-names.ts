@@ -1,6 +1,6 @@
 /** Names of kernel functions on stacks, each asked for once. They come a few milliseconds later, from the symbolizer's thread. */
 
-import type { NativeSymbolizer } from '../../bpf/native.ts';
+import type { NativeSymbolizer } from '../bpf/native.ts';
 
 /** The kernel has some ten thousand places where a thread can sleep; modules that come and go may add to them. */
 const maxNames = 100_000;
