@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type SourceState, type StatusResponse, startAgent, type TestAgent } from '../../test/live/agent.ts';
 import { buildZoo } from '../../test/zoo/zoo.ts';
+import { benchProgram } from './programs.ts';
 import { type BenchRow, rowWithTarget } from './row.ts';
-import { syscallProgram } from './syscall-program.ts';
 
 /** What is compiled and read at the start is not what it costs to run. */
 const settleSeconds = 10;
@@ -33,7 +33,9 @@ async function busyHost(): Promise<BenchRow[]> {
   const shares = await buildZoo('shares');
   const seconds = String(settleSeconds + measureSeconds + 10);
   const agent = await startAgent();
-  const load: ChildProcess[] = [shares, shares, syscallProgram()].map(program => spawn(program, [seconds], { stdio: 'ignore' }));
+  const load: ChildProcess[] = [shares, shares, benchProgram('syscalls')].map(program =>
+    spawn(program, [seconds], { stdio: 'ignore' }),
+  );
   try {
     const rows = await cost(agent, 'busy host', 1.5);
     const sources = await agent.get<SourceState[]>('/api/v1/sources');

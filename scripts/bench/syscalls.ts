@@ -2,8 +2,8 @@
 
 import { execFileSync } from 'node:child_process';
 import { startAgent } from '../../test/live/agent.ts';
+import { benchProgram } from './programs.ts';
 import { type BenchRow, median, rowWithTarget } from './row.ts';
-import { syscallProgram } from './syscall-program.ts';
 
 const pairs = 5;
 const workSeconds = 3;
@@ -27,7 +27,7 @@ export async function run(): Promise<BenchRow[]> {
 
 /** Rounds per second that the program itself counted. */
 function work(): number {
-  return Number(execFileSync(syscallProgram(), [String(workSeconds)], { encoding: 'utf8' }));
+  return Number(execFileSync(benchProgram('syscalls'), [String(workSeconds)], { encoding: 'utf8' }));
 }
 
 if (import.meta.main) console.table(await run());
