@@ -21,7 +21,8 @@ export function speedscopeJson(profile: FullProfile): string {
       {
         type: 'sampled',
         name: profile.type,
-        unit: profile.unit,
+        // The format knows units of time and bytes; what is only counted has none.
+        unit: profile.unit === 'count' ? 'none' : profile.unit,
         startValue: 0,
         endValue: paths.reduce((sum, path) => sum + path.value, 0),
         samples: paths.map(path => path.functions),

@@ -98,12 +98,12 @@ export function formatCoreCount(cores: number): string {
   return cores > 0 && cores < 0.005 ? '<0.01' : threeDigits(cores);
 }
 
-/** A profile's value in the unit that the store gives it. */
+/** A profile's value in the unit that the store gives it, or in the name of what was counted: "12 faults", "1 fault". */
 export function formatValue(value: number, unit: string): string {
   if (unit === 'nanoseconds' || unit === 'ns') return formatDuration(value);
   if (unit === 'bytes') return formatBytes(value);
-  if (unit === 'count' || unit === 'samples' || unit === '') return formatCompact(value);
-  return `${formatCompact(value)}${gap}${unit}`;
+  if (unit === 'count' || unit === '') return formatCompact(value);
+  return `${formatCompact(value)}${gap}${value === 1 ? unit.replace(/s$/, '') : unit}`;
 }
 
 /** A clause of the API as a sentence: "no such file" becomes "No such file." */

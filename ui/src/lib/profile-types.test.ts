@@ -1,13 +1,40 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { timeKinds } from '../../../agent/store/rows.ts';
-import { formatWithout, kindOrder, parseWithout, profileType, profileTypes } from './profile-types.ts';
+import { formatValue } from './format.ts';
+import { formatWithout, groupedTypes, kindOrder, parseWithout, profileType, profileTypes, shownUnit } from './profile-types.ts';
 import { activitySums, kindGroups } from './series.ts';
 
-test('every kind of time has its place, and each type a key', () => {
+test('every kind of time has its place, and every type one in the list, with its group', () => {
   deepEqual([...kindOrder].sort(), [...timeKinds].sort());
-  ok(profileTypes.length <= 9);
   equal(new Set(profileTypes.map(type => type.id)).size, profileTypes.length);
+  // Keys go down the list: types of a group stand together, in the order of the groups.
+  deepEqual(
+    groupedTypes().flatMap(({ entries }) => entries.map(({ type }) => type.id)),
+    profileTypes.map(type => type.id),
+  );
+});
+
+test('ten types have a key, and a group without types no heading', () => {
+  const types = Array.from({ length: 12 }, (_, i) => ({
+    ...profileType(`t${i}`),
+    group: i < 5 ? ('time' as const) : ('io' as const),
+  }));
+  const groups = groupedTypes(types);
+  deepEqual(
+    groups.map(({ group }) => group),
+    ['time', 'io'],
+  );
+  deepEqual(
+    groups.flatMap(({ entries }) => entries.map(({ key }) => key)),
+    ['1', '2', '3', '4', '5', '6', '7', '8', '9', '0', '', ''],
+  );
+});
+
+test('what is counted is called by its name', () => {
+  equal(shownUnit('wall', 'nanoseconds'), 'nanoseconds');
+  equal(shownUnit('cpu', 'count'), 'samples');
+  equal(formatValue(12, shownUnit('never heard of', 'count')), '12\u00a0samples');
 });
 
 test('idle is left out of waits at first, and the address says only what differs from that', () => {

@@ -2,9 +2,13 @@
 
 import type { TimeKind } from '../../../agent/server/api.ts';
 
+export type ProfileGroup = 'time' | 'memory' | 'io';
+
 export interface ProfileType {
   id: string;
   title: string;
+  /** What it is about: where the list of types has it. */
+  group: ProfileGroup;
   hint: string;
   /** What its time is: "12 s blocked". */
   noun: string;
@@ -24,11 +28,18 @@ export const kindOrder: readonly TimeKind[] = [
 ];
 const blockedKinds = kindOrder.filter(kind => kind !== 'on-cpu' && kind !== 'runnable');
 
-/** In the order of the keys 1-9. */
+export const groupTitles: Readonly<Record<ProfileGroup, string>> = {
+  time: 'Time',
+  memory: 'Memory',
+  io: 'I/O and locks',
+};
+
+/** In the order of the keys 1-9 and 0; those of a group stand together. Types beyond the tenth are reached by the list alone. */
 export const profileTypes: readonly ProfileType[] = [
   {
     id: 'cpu',
     title: 'CPU',
+    group: 'time',
     hint: 'Where code ran',
     noun: 'on CPU',
     counted: 'samples',
@@ -39,6 +50,7 @@ export const profileTypes: readonly ProfileType[] = [
   {
     id: 'wall',
     title: 'Wall',
+    group: 'time',
     hint: 'Where all time went: on CPU, waiting for a CPU, and blocked',
     noun: 'of wall-clock',
     counted: 'samples and waits',
@@ -49,6 +61,7 @@ export const profileTypes: readonly ProfileType[] = [
   {
     id: 'offcpu',
     title: 'Off-CPU',
+    group: 'time',
     hint: 'Where threads were blocked, and by what',
     noun: 'blocked',
     counted: 'waits',
@@ -59,6 +72,7 @@ export const profileTypes: readonly ProfileType[] = [
   {
     id: 'runq',
     title: 'Run queue',
+    group: 'time',
     hint: 'Where threads waited for a CPU',
     noun: 'waiting for a CPU',
     counted: 'waits',
@@ -69,6 +83,7 @@ export const profileTypes: readonly ProfileType[] = [
   {
     id: 'wakeup',
     title: 'Wake-ups',
+    group: 'time',
     hint: 'Who ended the waits: the blocked stack, and on it the stack that woke it',
     noun: 'until woken',
     counted: 'waits',
@@ -85,6 +100,7 @@ export function profileType(id: string): ProfileType {
   return {
     id,
     title: id,
+    group: 'time',
     hint: '',
     noun: '',
     counted: 'samples',
@@ -92,6 +108,26 @@ export function profileType(id: string): ProfileType {
     chart: { title: id, name: id },
     withoutAtFirst: [],
   };
+}
+
+/** The key that chooses a type; '' for those beyond the tenth. */
+export function keyOfType(index: number): string {
+  return index < 9 ? String(index + 1) : index === 9 ? '0' : '';
+}
+
+/** The types by what they are about, in their order, each with its key. */
+export function groupedTypes(
+  types: readonly ProfileType[] = profileTypes,
+): { group: ProfileGroup; entries: { type: ProfileType; key: string }[] }[] {
+  const entries = types.map((type, index) => ({ type, key: keyOfType(index) }));
+  return (Object.keys(groupTitles) as ProfileGroup[])
+    .map(group => ({ group, entries: entries.filter(({ type }) => type.group === group) }))
+    .filter(({ entries: own }) => own.length > 0);
+}
+
+/** The unit as it is shown: what is counted one by one is called by its name, "12 faults". */
+export function shownUnit(type: string, unit: string): string {
+  return unit === 'count' ? profileType(type).counted : unit;
 }
 
 /** The kinds left out as the address says them; undefined where it need not, because the type leaves out these at first. */

@@ -66,7 +66,7 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
           : `${formatShare(broken / Math.max(1, head.samples))} of stacks incomplete`}
       </span>
       {unnamed > 0 && (
-        <span class="dim" title="Time in stacks that pass through code whose function or module is not known.">
+        <span class="dim" title="In stacks that pass through code whose function or module is not known.">
           {formatShare(unnamed / (layout.total[0] || 1))} through unnamed code
         </span>
       )}
@@ -84,10 +84,12 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
 
 /** What the picture stands on. Of things that are counted one by one, the mean says more than their number. */
 function Counted({ type, head }: { type: ProfileType; head: FlamePicture['head'] }) {
-  if (type.counted.startsWith('samples') || head.unit === 'count')
+  // Where each counts for one, the value is their number already.
+  if (head.unit === type.counted && head.total === head.samples) return null;
+  if (type.counted.startsWith('samples') || head.unit === type.counted)
     return (
       <span>
-        {formatCount(head.samples)} {type.counted}
+        {formatCount(head.samples)} {head.unit === type.counted ? 'samples' : type.counted}
       </span>
     );
   return (

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { nodeByKey, pathOf } from '../lib/flame-layout.ts';
 import { formatValue } from '../lib/format.ts';
 import { matchFunctions } from '../lib/function-table.ts';
-import { profileType } from '../lib/profile-types.ts';
+import { profileType, shownUnit } from '../lib/profile-types.ts';
 import { filterText } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import { changeFlame, type FlameState, flameState } from '../state/flame-state.ts';
@@ -45,7 +45,14 @@ export function FlamePage() {
     foldedKinds: folded,
     pivot,
   });
-  const picture = answer.data;
+  const picture = useMemo(
+    () =>
+      answer.data && {
+        ...answer.data,
+        head: { ...answer.data.head, unit: shownUnit(answer.data.head.type, answer.data.head.unit) },
+      },
+    [answer.data],
+  );
   useEffect(() => {
     if (picture === undefined) return;
     const node = nodeByKey(picture.layout, picture.head.functions.name, state.zoom);
@@ -171,11 +178,7 @@ function FlameBody({ state, picture }: { state: FlameState; picture: FlamePictur
         )}
       </div>
       {state.view !== 'sandwich' && (
-        <FlameStatus
-          {...{ layout, functions, unit, viewTotal }}
-          node={hovered}
-          areAllWaits={profileType(state.type).counted === 'waits'}
-        />
+        <FlameStatus {...{ layout, functions, unit, viewTotal }} node={hovered} counted={profileType(head.type).counted} />
       )}
       {menu !== undefined && (
         <FrameMenu picture={picture} state={state} menu={menu} control={control.current} close={() => setMenu(undefined)} />

@@ -1,7 +1,7 @@
 /** The status line of the flame graph: everything about the frame under the pointer, else about the whole picture. */
 
 import type { FlameLayout } from '../lib/flame-layout.ts';
-import { formatCount, formatDuration, formatShare, formatValue } from '../lib/format.ts';
+import { formatCount, formatShare, formatValue } from '../lib/format.ts';
 import { kindTitles } from '../lib/frame-kind.ts';
 import { isTimeKind } from '../lib/profile-types.ts';
 import type { FlameFunctions } from '../worker/flame-protocol.ts';
@@ -16,8 +16,8 @@ export interface FlameStatusProps {
   viewTotal: number;
   /** The whole profile, where the layout is a part of it made anew: shares of all refer to it. */
   whole?: FlameLayout;
-  /** Every sample is a wait: then each frame's waits have a mean. */
-  areAllWaits?: boolean;
+  /** What is counted one by one below a frame. */
+  counted?: string;
   /** Said while no frame is pointed at. */
   hint?: string;
 }
@@ -29,7 +29,7 @@ export function FlameStatus({
   node,
   viewTotal,
   whole,
-  areAllWaits = false,
+  counted = '',
   hint = defaultHint,
 }: FlameStatusProps) {
   if (node < 0 || node >= layout.count) {
@@ -61,7 +61,7 @@ export function FlameStatus({
       <span>
         <span class="dim">total</span> {formatValue(total, unit)}
       </span>
-      <Waits layout={layout} node={node} hasMean={areAllWaits || (kind !== undefined && isTimeKind(kind))} />
+      <Counted {...{ layout, node, unit, counted }} isWait={kind !== undefined && isTimeKind(kind)} />
       <span>
         {formatShare(viewTotal === 0 ? 0 : total / viewTotal)} <span class="dim">of view</span>
       </span>
@@ -75,17 +75,19 @@ export function FlameStatus({
   );
 }
 
-/** How often a thread waited below a frame. The mean is told of what waits alone: other frames ran too, in a wall profile. */
-function Waits({ layout, node, hasMean }: { layout: FlameLayout; node: number; hasMean: boolean }) {
-  const waits = layout.waits?.[node] ?? 0;
-  if (waits === 0) return null;
+/** How often it happened below a frame. The mean is told of what is counted alone: in a wall profile, code also ran. */
+function Counted(props: { layout: FlameLayout; node: number; unit: string; counted: string; isWait: boolean }) {
+  const { layout, node, unit, counted, isWait } = props;
+  const times = layout.waits?.[node] ?? 0;
+  // What has its count as its value has said it.
+  if (times === 0 || unit === counted) return null;
   return (
     <span data-testid="status-waits">
-      <span class="dim">waits</span> {formatCount(waits)}
-      {hasMean && (
+      <span class="dim">{counted.startsWith('samples') ? 'waits' : counted || 'waits'}</span> {formatCount(times)}
+      {(isWait || !counted.startsWith('samples')) && (
         <>
           {' '}
-          <span class="dim">mean</span> {formatDuration((layout.total[node] ?? 0) / waits)}
+          <span class="dim">mean</span> {formatValue((layout.total[node] ?? 0) / times, unit)}
         </>
       )}
     </span>

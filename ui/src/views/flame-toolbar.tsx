@@ -1,12 +1,12 @@
 /** What the flame page shows and how: profile type, view, search, focus and hidden functions, downloads. */
 
 import { useRef } from 'preact/hooks';
-import { profileTypes } from '../lib/profile-types.ts';
 import { apiUrl } from '../state/api.ts';
 import { changeFlame, type FlameState } from '../state/flame-state.ts';
 import { useKeys } from '../state/keys.ts';
 import type { FlamePicture } from '../worker/flame-protocol.ts';
 import { Segmented } from './parts.tsx';
+import { TypePicker } from './type-picker.tsx';
 
 const downloads: readonly { format: string; title: string; hint: string }[] = [
   { format: 'pprof', title: 'pprof', hint: 'For go tool pprof and others' },
@@ -22,21 +22,9 @@ export interface FlameToolbarProps {
 }
 
 export function FlameToolbar({ state, query }: FlameToolbarProps) {
-  useKeys(
-    profileTypes.map((type, i) => ({
-      key: String(i + 1),
-      help: `Profile of ${type.title}`,
-      run: () => changeFlame({ type: type.id, zoom: '' }),
-    })),
-  );
   return (
     <div class="toolbar">
-      <Segmented
-        label="Profile type"
-        options={profileTypes.map((type, i) => ({ value: type.id, title: type.title, hint: `${type.hint} (${i + 1})` }))}
-        value={state.type}
-        onChange={type => changeFlame({ type, zoom: '' })}
-      />
+      <TypePicker type={state.type} />
       <Segmented
         label="View"
         options={[

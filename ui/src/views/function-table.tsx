@@ -37,7 +37,7 @@ export function FunctionTable(props: FunctionTableProps) {
     </span>
   );
   return (
-    <div class="table function-table" role="table" aria-label="Functions by time" data-testid="function-table">
+    <div class="table function-table" role="table" aria-label="Functions by their share" data-testid="function-table">
       <VirtualRows
         head={
           <div class="table-head" role="row">
