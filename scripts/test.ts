@@ -5,7 +5,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { projectDir } from './lib/bpf.ts';
+import { compileCacheDir, projectDir } from './lib/bpf.ts';
 import { filesUnder } from './lib/steps.ts';
 
 /** No test file may hold up the others for longer; the VM matrix is the slowest. */
@@ -40,6 +40,8 @@ function runTests(): Promise<number> {
   const runner = spawn(process.execPath, [...options, ...flags, ...files], {
     cwd: projectDir,
     stdio: ['ignore', 'inherit', 'inherit'],
+    // Each test file is a process: without it every one strips the types of all that it imports anew.
+    env: { NODE_COMPILE_CACHE: compileCacheDir, ...process.env },
   });
   // The runner answers these signals by ending its tests; waiting for it keeps its last words.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => runner.kill(signal));

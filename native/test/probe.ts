@@ -3,15 +3,15 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { NativeAddon, NativeObject } from '../../agent/bpf/native.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-const buildDir = `${root}.build/test`;
-export const probePath = `${buildDir}/probe.bpf.o`;
-const targetPath = `${buildDir}/target`;
+const buildDir = join(root, '.build', 'test');
 
 /** The programs that need what not every kernel has, and the one that the verifier refuses: left out unless asked for. */
 const optionalPrograms = ['probe_kprobe', 'probe_fentry', 'probe_refused'];
@@ -27,22 +27,45 @@ export function toolEnvironment(): NodeJS.ProcessEnv {
   return environment;
 }
 
-/** Compiles to a name of its own and then renames: test files run at the same time. */
-function compile(command: string, output: string, options: readonly string[]): void {
-  mkdirSync(buildDir, { recursive: true });
-  const temporary = `${output}.${process.pid}`;
-  execFileSync(command, [...options, '-o', temporary], { stdio: ['ignore', 'inherit', 'inherit'], env: toolEnvironment() });
-  renameSync(temporary, output);
+interface Compilation {
+  readonly command: string;
+  readonly options: readonly string[];
+  /** The file to compile first, then all that it includes of ours. */
+  readonly sources: readonly string[];
+  readonly output: string;
 }
 
+/** Where the output of this very compilation lies. */
+function outputPath({ command, options, sources, output }: Compilation): string {
+  const hash = createHash('sha256').update([command, ...options].join('\0'));
+  for (const source of sources) hash.update(readFileSync(source));
+  return join(buildDir, hash.digest('hex').slice(0, 16), output);
+}
+
+/** Compiles once for the same sources, so that a VM finds it ready; to a name of its own and then renames: test files run at the same time. */
+function compile(compilation: Compilation): string {
+  const path = outputPath(compilation);
+  if (existsSync(path)) return path;
+  const { command, options, sources } = compilation;
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}`;
+  const words = [...options, sources[0] as string, '-o', temporary];
+  execFileSync(command, words, { stdio: ['ignore', 'inherit', 'inherit'], env: toolEnvironment() });
+  renameSync(temporary, path);
+  return path;
+}
+
+const probe = probeCompilation();
+export const probePath = outputPath(probe);
+
 export function buildProbe(): void {
+  compile(probe);
+}
+
+function probeCompilation(): Compilation {
   const machine = process.arch === 'arm64' ? 'arm64' : 'x86';
-  const includes = [
-    '-I',
-    `${root}bpf/lib`,
-    '-isystem',
-    `/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`,
-  ];
+  const lib = join(root, 'bpf', 'lib');
+  const includes = ['-I', lib, '-isystem', `/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`];
   const flags = [
     '-O2',
     '-g',
@@ -55,12 +78,19 @@ export function buildProbe(): void {
     '-Werror',
     '-Wno-unused-parameter',
   ];
-  compile('clang', probePath, [...flags, ...includes, '-c', `${root}native/test/probe.bpf.c`]);
+  const headers = readdirSync(lib).filter(name => name.endsWith('.h'));
+  return {
+    command: 'clang',
+    options: [...flags, ...includes, '-c'],
+    sources: [join(root, 'native', 'test', 'probe.bpf.c'), ...headers.sort().map(name => join(lib, name))],
+    output: 'probe.bpf.o',
+  };
 }
 
 /** The program whose function probed_work is called as often as its argument says, and the file offset of that function. */
 export function buildTarget(): { path: string; offset: number } {
-  compile('gcc', targetPath, ['-O1', `${root}native/test/target.c`]);
+  const source = join(root, 'native', 'test', 'target.c');
+  const targetPath = compile({ command: 'gcc', options: ['-O1'], sources: [source], output: 'target' });
   const symbols = execFileSync('nm', [targetPath], { encoding: 'utf8', env: toolEnvironment() });
   const address = /^([0-9a-f]+) T probed_work$/m.exec(symbols)?.[1];
   if (!address) throw new Error('nm does not list probed_work');

@@ -9,6 +9,8 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 export const projectDir = join(import.meta.dirname, '..', '..');
+/** Where Node keeps what it compiled, of all that runs here: the place that the launcher takes. */
+export const compileCacheDir = join(projectDir, '.build', 'compile-cache');
 const bpfDir = join(projectDir, 'bpf');
 const buildDir = join(projectDir, '.build', 'bpf');
 

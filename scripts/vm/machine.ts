@@ -2,10 +2,11 @@
 // gives back the command's exit code.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
+import { compileCacheDir } from '../lib/bpf.ts';
 import { packInitramfs } from './initramfs.ts';
 import { ensureKernel, type KernelName } from './kernels.ts';
 
@@ -51,6 +52,7 @@ export async function runInVm(options: VmRun): Promise<number> {
     writeFileSync(initramfs, initramfsFor(kernel.modulePaths));
     const consoleLog = join(scratch, 'console.log');
     const ending = await runQemu(qemuArguments({ image: kernel.imagePath, initramfs, share, consoleLog }), options);
+    keepCompiledCode(share);
     if (ending === 'timeout') {
       options.stderr.write(
         `kernel ${options.kernel}: stopped after ${options.timeoutMs / 1000} s; give it more with --timeout\n`,
@@ -65,6 +67,14 @@ export async function runInVm(options: VmRun): Promise<number> {
     rmSync(scratch, { recursive: true, force: true });
     if (options.resultsDir === undefined) rmSync(share, { recursive: true, force: true });
   }
+}
+
+/** Takes over what the guest's Node compiled: an emulated CPU is another one than the machine's, so only the next guest can use it. */
+function keepCompiledCode(share: string): void {
+  const compiled = join(share, 'compile-cache');
+  if (!existsSync(compiled)) return;
+  cpSync(compiled, compileCacheDir, { recursive: true });
+  rmSync(compiled, { recursive: true });
 }
 
 function initramfsFor(modulePaths: readonly string[]): Buffer {
@@ -85,13 +95,19 @@ function commandScript(options: VmRun): string {
     HOME: process.env.HOME ?? '/root',
     HOTSPAN_VM: options.kernel,
     HOTSPAN_VM_RESULTS: GUEST_RESULTS,
+    // Emulated, the types of all that a test imports are stripped in 8 s, and read back from here in one.
+    NODE_COMPILE_CACHE: compileCacheDir,
   };
   const passed = /^(CI|LANG|TERM|NO_COLOR|FORCE_COLOR|GO\w+|NODE_OPTIONS|HOTSPAN_\w+|OTEL_\w+)$/;
   for (const [key, value] of Object.entries(process.env)) {
     if (value !== undefined && passed.test(key) && environment[key] === undefined) environment[key] = value;
   }
   const exports = Object.entries(environment).map(([key, value]) => `export ${key}=${quote(value)}\n`);
-  return `${exports.join('')}cd ${quote(options.cwd)} || exit 1\nexec ${options.command.map(quote).join(' ')}\n`;
+  // The overlay ends with the machine, so what Node compiled since is carried out of it.
+  const keep = `mkdir -p compile-cache && cd ${quote(compileCacheDir)} 2>/dev/null &&
+  find . -type f -newer ${GUEST_RESULTS}/command.sh -exec cp --parents -t ${GUEST_RESULTS}/compile-cache {} +`;
+  const command = options.command.map(quote).join(' ');
+  return `${exports.join('')}cd ${quote(options.cwd)} || exit 1\n${command}\ncode=$?\ncd ${GUEST_RESULTS}\n${keep}\nexit $code\n`;
 }
 
 function quote(word: string): string {

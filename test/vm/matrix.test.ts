@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { before, describe, test } from 'node:test';
 import { kits } from '../../agent/sources/index.ts';
+import { buildProbe, buildTarget } from '../../native/test/probe.ts';
 import { buildWalkLive, walkedMembers } from '../../native/test/walk/walk-live.ts';
 import { projectDir } from '../../scripts/lib/bpf.ts';
 import { filesUnder } from '../../scripts/lib/steps.ts';
@@ -93,6 +94,8 @@ async function buildAnimals(): Promise<void> {
     const isProgram = isGo || (entry.name.endsWith('.c') && /\bmain\(/.test(readFileSync(path, 'utf8')));
     if (isProgram) await buildZoo(entry.name.replace(/\.c$/, ''));
   }
+  buildProbe();
+  buildTarget();
   await buildWalkLive();
   for (const member of walkedMembers) await buildMember(member);
 }
