@@ -1,4 +1,3 @@
-#define _GNU_SOURCE // memmem
 // Asks an HTTP server for one page, over and over, on connections that stay open.
 //
 //	load PORT PATH CONNECTIONS RATE SECONDS
@@ -6,6 +5,7 @@
 // RATE requests a second in all, or 0 for as many as it will bear. Prints answers a second, and the 50th and 99th
 // percentile of the time from when a request was due to its whole answer, in microseconds: a server that falls behind
 // is not asked less.
+#define _GNU_SOURCE // memmem
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
