@@ -1,8 +1,8 @@
-/** Names of kernel functions on stacks, each asked for once. They come a few milliseconds later, from the symbolizer's thread. */
+/** Names of functions on stacks, each asked for once. They come a few milliseconds later, from the symbolizer's thread. */
 
 import type { NativeSymbolizer } from '../bpf/native.ts';
 
-/** The kernel has some ten thousand places where a thread can sleep; modules that come and go may add to them. */
+/** The kernel has some ten thousand places where a thread can sleep, and a program mostly a few hundred. */
 const maxNames = 100_000;
 
 export class KernelNames {
@@ -13,9 +13,17 @@ export class KernelNames {
     this.symbolizer = symbolizer;
   }
 
-  /** Asks for the names of addresses (u64 little endian, leaf first) and gives their ids. */
+  /** Asks for the names of kernel addresses (u64 little endian, leaf first) and gives their ids. */
   want(addresses: Uint8Array): Uint32Array {
-    const ids = this.symbolizer.locate(0, addresses, true);
+    return this.ids(this.symbolizer.locate(0, addresses, true));
+  }
+
+  /** The same of a process's own addresses. */
+  wantUser(pid: number, addresses: Uint8Array): Uint32Array {
+    return this.ids(this.symbolizer.locate(pid, addresses, false));
+  }
+
+  private ids(ids: Uint32Array): Uint32Array {
     if (this.names.size > maxNames) this.names.clear();
     const fresh = ids.filter(id => !this.names.has(id));
     if (fresh.length > 0) void this.ask(fresh);

@@ -14,6 +14,8 @@ export interface KnownStack {
   readonly stack: StackBytes;
   /** Of the names of its kernel functions, which were asked for when it was told. */
   readonly kernelIds: Uint32Array;
+  /** The same of the innermost of its own functions. */
+  readonly userIds: Uint32Array;
   /** Kernel time at which it was last referred to. */
   usedNs: number;
 }
@@ -36,6 +38,9 @@ const keptStacks = 8000;
 /** Stacks kept with a copy of their memory, 16 KiB each. */
 const maxRaw = 256;
 
+/** What a wait is for is told by the functions next to it: a library's, and who called that. */
+const namedUserFrames = 12;
+
 const noBytes = new Uint8Array(0);
 export const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'none', raw: noBytes };
 
@@ -43,11 +48,11 @@ export const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'no
 const ownFrame = /^(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_|bpf_trampoline_|trace_sched_)/;
 
 export class KnownStacks {
-  private readonly names: Pick<KernelNames, 'want' | 'of'>;
+  private readonly names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>;
   private readonly stacks = new Map<bigint, KnownStack>();
   private readonly withRaw = new Set<bigint>();
 
-  constructor(names: Pick<KernelNames, 'want' | 'of'>) {
+  constructor(names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>) {
     this.names = names;
   }
 
@@ -59,7 +64,9 @@ export class KnownStacks {
   tell({ pid, stack, timeNs, kernelStack, userStack, userEnd, userRaw }: StackRecord): void {
     const raw = this.keepRaw(stack, userRaw);
     const kept = { kernel: kernelStack.slice(), user: userStack.slice(), end: userEnd, raw };
-    this.stacks.set(stack, { pid, stack: kept, kernelIds: this.names.want(kept.kernel), usedNs: timeNs });
+    const kernelIds = this.names.want(kept.kernel);
+    const userIds = this.names.wantUser(pid, kept.user.subarray(0, namedUserFrames * 8));
+    this.stacks.set(stack, { pid, stack: kept, kernelIds, userIds, usedNs: timeNs });
   }
 
   /** What a number stands for; undefined for 0 and what was lost. Marks it as used. */

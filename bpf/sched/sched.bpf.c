@@ -5,6 +5,7 @@
  * scheduler calls them. */
 #include "sched.h"
 
+#include "futex.h"
 #include "kernel.h"
 
 HOTSPAN_EVENTS(sched)
@@ -48,6 +49,9 @@ struct sched_sums_map {
 struct sched_sums_map sched_sums_a SEC(".maps");
 struct sched_sums_map sched_sums_b SEC(".maps");
 
+/* arch/x86/entry/syscalls/syscall_64.tbl */
+#define SYSCALL_FUTEX 202
+
 static __always_inline struct sched_settings *settings_now(void) {
     __u32 key = 0;
 
@@ -59,6 +63,17 @@ static __always_inline __u16 syscall_of(const struct user_regs *regs) {
     if (regs->syscall < 0 || regs->syscall >= SCHED_NO_SYSCALL)
         return SCHED_NO_SYSCALL;
     return (__u16)regs->syscall;
+}
+
+/* Of the current thread, which is in a call of futex. */
+static __always_inline __u8 futex_flags(void) {
+    const struct pt_regs *regs = unwind_user_registers();
+    __u64 operation = 0, expected = 0;
+
+    if (bpf_probe_read_kernel(&operation, sizeof(operation), &regs->rsi) ||
+        bpf_probe_read_kernel(&expected, sizeof(expected), &regs->rdx))
+        return 0;
+    return futex_waits_for_lock((__u32)operation, (__u32)expected) ? SCHED_FLAG_LOCK : 0;
 }
 
 /* Adds an interval to the sum of its key. False where there is no room for another key. */
@@ -195,6 +210,8 @@ static __always_inline void leave(void *ctx, const struct sched_settings *settin
         flags |= SCHED_FLAG_UNINTERRUPTIBLE;
     has_regs = user_regs_now(&regs);
     thread->syscall = syscall_of(&regs);
+    if (is_blocked && thread->syscall == SYSCALL_FUTEX)
+        flags |= futex_flags();
     thread->stack = 0;
     if (is_wanted(settings, thread->pid))
         thread->stack = stack_of(ctx, settings->stacks_per_second, has_regs ? &regs : NULL,

@@ -58,6 +58,7 @@ struct sched_end_event {
  * sends. The waker's stack, of the kernel alone, tells which; where there is no waker the CPU was idle. */
 #define SCHED_FLAG_WAKER_INTERRUPT 4
 #define SCHED_FLAG_NO_STACK 8 /* the stack could not be told: out of room or budget */
+#define SCHED_FLAG_LOCK 16    /* in a futex call that waits for a lock, as far as the value tells that it expects */
 
 /* No system call: a page fault, or a thread of the kernel. */
 #define SCHED_NO_SYSCALL 0xffff

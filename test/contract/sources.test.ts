@@ -21,7 +21,7 @@ const makers = {
   exec: () => new ExecSource({ ofProcess: () => '', ofImage: () => '' }),
   file: () => new FileSource([]),
   func: () => new FuncSource([]),
-  sched: () => new SchedSource({ want: () => new Uint32Array(0), of: () => [] }),
+  sched: () => new SchedSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
 } as const satisfies { readonly [N in SourceName]: () => Source<N> };
 
 /** Their events say what the kernel's sums refer to: they are handed on with those, by the collector. */

@@ -26,9 +26,11 @@ import { causeOfSleep, type WaitCause } from './wait-cause.ts';
 const flagIoWait = 1;
 const flagUninterruptible = 2;
 const flagWakerInterrupt = 4;
+const flagLock = 16;
 
 const kindOfCause: Readonly<Record<WaitCause, TimeKind>> = {
   lock: 'lock',
+  condition: 'waiting',
   disk: 'disk',
   'file system': 'disk',
   'page fault': 'page-fault',
@@ -155,6 +157,8 @@ export class SchedCollector {
     const functions = known === undefined ? undefined : this.host.names.of(known.kernelIds);
     return causeOfSleep({
       functions: functions ?? [],
+      callers: (known === undefined ? undefined : this.host.names.of(known.userIds)) ?? [],
+      isLock: (key.flags & flagLock) !== 0,
       syscall: key.syscall,
       isIoWait: (key.flags & flagIoWait) !== 0,
       isUninterruptible: (key.flags & flagUninterruptible) !== 0,

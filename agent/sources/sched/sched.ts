@@ -33,7 +33,7 @@ export class SchedSource implements Source<'sched'> {
   readonly stacks: KnownStacks;
   private ends: SchedEndEvent[] = [];
 
-  constructor(names: Pick<KernelNames, 'want' | 'of'>) {
+  constructor(names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>) {
     this.stacks = new KnownStacks(names);
   }
 
