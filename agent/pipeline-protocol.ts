@@ -30,6 +30,8 @@ export interface PipelineApi {
   totals(): PipelineTotals;
   completeTargets(text: string): TargetCompletion[];
   sync(): Promise<void>;
+  /** Gives back what only the start needed. */
+  releaseMemory(): void;
   setRetention(limits: PipelineWorkerData['retention']): void;
   close(): Promise<void>;
 }

@@ -45,6 +45,10 @@ function start(data: PipelineWorkerData): PipelineApi {
     totals: () => pipeline.totals(),
     completeTargets: text => completeTargets(pipeline, text),
     sync: () => pipeline.sync(),
+    releaseMemory: () => {
+      globalThis.gc?.();
+      native.releaseMemory();
+    },
     setRetention: limits => store.setRetention(limits),
     close: async () => {
       await fetching?.stop();

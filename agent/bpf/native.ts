@@ -355,4 +355,6 @@ export interface NativeAddon {
   enableProgramStats(): NativeLink;
   /** CLOCK_MONOTONIC now and the Unix time at the same moment, in nanoseconds. */
   clockPair(): { monotonicNs: bigint; unixNs: bigint };
+  /** Gives free memory and pages of code that lie idle back to the kernel. Bytes of code that were given back. A few ms. */
+  releaseMemory(): number;
 }

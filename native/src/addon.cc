@@ -13,6 +13,7 @@
 #include "kernel-config.h"
 #include "libbpf-log.h"
 #include "link.h"
+#include "own-memory.h"
 #include "perf-reader.h"
 #include "tracefs.h"
 #include "unwind/unwinder.h"
@@ -128,6 +129,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("tracepointFields", Napi::Function::New(env, TracepointFieldsForJs, "tracepointFields"));
     exports.Set("enableProgramStats", Napi::Function::New(env, EnableProgramStats, "enableProgramStats"));
     exports.Set("clockPair", Napi::Function::New(env, ClockPair, "clockPair"));
+    exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory, "releaseMemory"));
     exports.Set("setErrorFactory", Napi::Function::New(env, SetErrorFactory, "setErrorFactory"));
     RegisterUnwinder(env, exports);
 #ifdef HOTSPAN_HAS_SYMBOLIZER
