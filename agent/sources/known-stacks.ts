@@ -14,8 +14,8 @@ export interface KnownStack {
   readonly stack: StackBytes;
   /** Of the names of its kernel functions, which were asked for when it was told. */
   readonly kernelIds: Uint32Array;
-  /** The same of the innermost of its own functions. */
-  readonly userIds: Uint32Array;
+  /** The same of the innermost of its own functions; asked for where they are wanted, since they may take a file to read. */
+  userIds?: Uint32Array;
   /** Kernel time at which it was last referred to. */
   usedNs: number;
 }
@@ -65,8 +65,7 @@ export class KnownStacks {
     const raw = this.keepRaw(stack, userRaw);
     const kept = { kernel: kernelStack.slice(), user: userStack.slice(), end: userEnd, raw };
     const kernelIds = this.names.want(kept.kernel);
-    const userIds = this.names.wantUser(pid, kept.user.subarray(0, namedUserFrames * 8));
-    this.stacks.set(stack, { pid, stack: kept, kernelIds, userIds, usedNs: timeNs });
+    this.stacks.set(stack, { pid, stack: kept, kernelIds, usedNs: timeNs });
   }
 
   /** What a number stands for; undefined for 0 and what was lost. Marks it as used. */
@@ -74,6 +73,12 @@ export class KnownStacks {
     const known = this.stacks.get(stack);
     if (known !== undefined) known.usedNs = nowNs;
     return known;
+  }
+
+  /** Names of the innermost of the program's own functions, leaf first; empty until they are known. */
+  callers(known: KnownStack): readonly string[] {
+    known.userIds ??= this.names.wantUser(known.pid, known.stack.user.subarray(0, namedUserFrames * 8));
+    return this.names.of(known.userIds) ?? [];
   }
 
   /** Without our own programs and what called them, which stand on top of what they observe. */

@@ -157,7 +157,7 @@ export class SchedCollector {
     const functions = known === undefined ? undefined : this.host.names.of(known.kernelIds);
     return causeOfSleep({
       functions: functions ?? [],
-      callers: (known === undefined ? undefined : this.host.names.of(known.userIds)) ?? [],
+      callers: () => (known === undefined ? [] : this.host.source.stacks.callers(known)),
       isLock: (key.flags & flagLock) !== 0,
       syscall: key.syscall,
       isIoWait: (key.flags & flagIoWait) !== 0,

@@ -6,7 +6,7 @@ import { causeOfSleep, noSyscall, type Sleep, type WaitCause } from './wait-caus
 
 const nothing: Sleep = {
   functions: [],
-  callers: [],
+  callers: () => [],
   isLock: false,
   syscall: 0,
   isIoWait: false,
@@ -69,5 +69,5 @@ test('who waits at a futex tells a thread without work from one that wants a loc
     ['condition', '__futex_abstimed_wait_common pthread_cond_wait main'],
   ];
   for (const [cause, names, more] of callers)
-    assert.equal(causeOfSleep(sleepOn(futex, { callers: names.split(' '), ...more })), cause, names);
+    assert.equal(causeOfSleep(sleepOn(futex, { callers: () => names.split(' '), ...more })), cause, names);
 });

@@ -24,8 +24,8 @@ export type WaitCause =
 export interface Sleep {
   /** Kernel functions, leaf first; empty where the stack could not be told. */
   readonly functions: readonly string[];
-  /** The innermost of the program's own functions, leaf first; empty where they are not known. */
-  readonly callers: readonly string[];
+  /** The innermost of the program's own functions, leaf first; empty where they are not known. Asked for at a futex only. */
+  readonly callers: () => readonly string[];
   /** The futex that it waits for holds what a lock holds that is taken. */
   readonly isLock: boolean;
   /** Number of the system call, or noSyscall. */
@@ -167,5 +167,6 @@ export function causeOfSleep(sleep: Sleep): WaitCause {
   const bySyscall = functions.length === 0 ? causeOfSyscall.get(sleep.syscall) : undefined;
   const cause = bySyscall ?? compiled.find(rule => fits(rule, sleep, functions))?.cause ?? 'other';
   if (cause !== 'condition') return cause;
-  return compiledFutex.find(rule => fits(rule, sleep, sleep.callers.map(callerName)))?.cause ?? 'condition';
+  const callers = sleep.callers().map(callerName);
+  return compiledFutex.find(rule => fits(rule, sleep, callers))?.cause ?? 'condition';
 }
