@@ -11,6 +11,10 @@ export const schedState = { unknown: 0, on_cpu: 1, preempted: 2, woken: 3, block
 export type SchedState = keyof typeof schedState;
 export const schedStateNames: Readonly<Record<number, SchedState | undefined>> = { 0: 'unknown', 1: 'on_cpu', 2: 'preempted', 3: 'woken', 4: 'blocked' };
 
+export const schedWait = { other: 0, woken: 1, preempted: 2, disk: 3, lock: 4, condition: 5, file_system: 6, network_receive: 7, network_send: 8, idle: 9, sleep: 10, child: 11, read_write: 12, no_syscall: 13 } as const;
+export type SchedWait = keyof typeof schedWait;
+export const schedWaitNames: Readonly<Record<number, SchedWait | undefined>> = { 0: 'other', 1: 'woken', 2: 'preempted', 3: 'disk', 4: 'lock', 5: 'condition', 6: 'file_system', 7: 'network_receive', 8: 'network_send', 9: 'idle', 10: 'sleep', 11: 'child', 12: 'read_write', 13: 'no_syscall' };
+
 export interface SchedStackEvent {
   readonly kind: 'stack';
   readonly timeNs: number;
@@ -83,6 +87,14 @@ export interface SchedThread {
   readonly flags: number;
   readonly comm: string;
   readonly totals: SchedTotals;
+}
+
+export interface SchedLatencies {
+  readonly calls: number;
+  readonly errors: number;
+  readonly bytes: number;
+  readonly totalNs: number;
+  readonly buckets: readonly number[];
 }
 
 export interface SchedSettings {
@@ -194,6 +206,15 @@ export function readSchedThread(data: Buffer, offset: number): SchedThread {
   if (offset + schedThreadBytes > data.length) throw new RangeError('sched_thread: 144 bytes expected');
 
   return { sinceNs: u64Number(data, offset), stack: u64BigInt(data, offset + 8), wakerStack: u64BigInt(data, offset + 16), pid: u32(data, offset + 24), wakerPid: u32(data, offset + 28), wakerTid: u32(data, offset + 32), syscall: u16(data, offset + 36), state: data[offset + 38]!, flags: data[offset + 39]!, comm: commText(data, offset + 40), totals: { onCpuNs: u64Number(data, offset + 56), preemptedNs: u64Number(data, offset + 64), wokenNs: u64Number(data, offset + 72), blockedNs: u64Number(data, offset + 80), preempted: u64Number(data, offset + 88), woken: u64Number(data, offset + 96), blocked: u64Number(data, offset + 104), untoldPreemptedNs: u64Number(data, offset + 112), untoldWokenNs: u64Number(data, offset + 120), untoldBlockedNs: u64Number(data, offset + 128), unseenNs: u64Number(data, offset + 136) } };
+}
+
+export const schedLatenciesBytes = 352;
+
+/** Throws a RangeError beyond the end of `data`. */
+export function readSchedLatencies(data: Buffer, offset: number): SchedLatencies {
+  if (offset + schedLatenciesBytes > data.length) throw new RangeError('sched_latencies: 352 bytes expected');
+
+  return { calls: u64Number(data, offset), errors: u64Number(data, offset + 8), bytes: u64Number(data, offset + 16), totalNs: u64Number(data, offset + 24), buckets: Array.from({ length: 40 }, (_, i) => u64Number(data, offset + 32 + i * 8)) };
 }
 
 export const schedSettingsBytes = 24;

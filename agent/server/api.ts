@@ -10,7 +10,7 @@
  * GET  /api/v1/probes/complete?target=kernel:vfs_*                 -> TargetCompletion[]
  * GET  /api/v1/series?name&from&to&filter&groupBy&points           -> SeriesResult
  * GET  /api/v1/profile?type&from&to&filter&minShare&without&format -> ProfileResult (json) | pprof | folded | speedscope | otlp
- * GET  /api/v1/threads?from&to&filter&points&limit                -> ThreadsResult
+ * GET  /api/v1/threads?from&to&filter&points&limit&order          -> ThreadsResult
  * GET  /api/v1/spans?from&to&filter&order&desc&limit&cursor        -> SpansResult
  * GET  /api/v1/spans/heatmap?from&to&filter&columns&rows           -> HeatmapResult
  * GET  /api/v1/traces/ID                                           -> TraceResult
@@ -18,6 +18,7 @@
  * GET  /api/v1/processes?from&to&filter                            -> ProcessSummary[]
  * GET  /api/v1/values?key&prefix&from&to                           -> string[]
  * GET  /api/v1/operations?from&to                                  -> OperationRow[]
+ * GET  /api/v1/distribution?source&prefix&operation&from&to&columns -> DistributionResult
  * GET  /api/v1/ledger?from&to                                      -> LedgerResult
  * GET  /api/v1/doctor                                              -> DoctorReport
  * GET  /api/v1/openapi.json
@@ -28,6 +29,7 @@
 
 export type {
   AttributeValue,
+  DistributionResult,
   FrameKind,
   HeatmapResult,
   LedgerResult,

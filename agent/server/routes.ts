@@ -1,6 +1,6 @@
 /** The one table of API routes: dispatch, parameter checks and openapi.json are made from it. */
 
-import type { StoreReader } from '../store/rows.ts';
+import { type StoreReader, timeKinds } from '../store/rows.ts';
 import type { Backend, ProfileFormat, QueryMethod, SettingValues } from './backend.ts';
 import { HttpError } from './http-error.ts';
 import type { ParameterSpecs, ParameterValues } from './parameters.ts';
@@ -207,7 +207,13 @@ export const routes: readonly Route[] = [
       ...range,
       filter,
       points: { kind: 'integer', min: 1, max: 1000, default: 300, help: 'wanted number of steps of time' },
-      limit: { kind: 'integer', min: 1, max: 1000, default: 100, help: 'threads at most, the most active ones' },
+      limit: { kind: 'integer', min: 1, max: 1000, default: 100, help: 'threads at most, the first in this order' },
+      order: {
+        kind: 'choice',
+        choices: ['active', 'process', ...timeKinds],
+        default: 'active',
+        help: 'what to sort by: activity, activity by process, or a kind of time',
+      },
     },
     result: 'ThreadsResult',
     handle: (backend, { parameters: { from, to, ...rest } }) => query(backend, 'threads', { ...rest, fromMs: from, toMs: to }),
@@ -292,6 +298,21 @@ export const routes: readonly Route[] = [
     parameters: range,
     result: 'OperationRow[]',
     handle: (backend, { parameters: { from, to } }) => query(backend, 'operations', { fromMs: from, toMs: to }),
+  }),
+  route({
+    method: 'GET',
+    path: '/distribution',
+    summary: 'How long a kernel operation or a kind of wait took, over time',
+    parameters: {
+      ...range,
+      source: { kind: 'text', maxLength: 256, default: '', help: 'sources, separated by commas; all without it' },
+      prefix: { kind: 'text', maxLength: 128, default: '', help: 'what the names of the operations begin with' },
+      operation: { kind: 'text', maxLength: 256, default: '', help: 'one of them; without it the one that took the most time' },
+      columns: { kind: 'integer', min: 1, max: 1000, default: 150, help: 'steps of time at most' },
+    },
+    result: 'DistributionResult',
+    handle: (backend, { parameters: { from, to, ...rest } }) =>
+      query(backend, 'distribution', { ...rest, fromMs: from, toMs: to }),
   }),
   route({
     method: 'GET',

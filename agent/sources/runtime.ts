@@ -19,6 +19,8 @@ export interface SourcePlan<N extends SourceName> {
   readonly pagesPerCpu: number;
   /** Before each load: constants, map sizes, attach targets. */
   configure?(object: NativeObject, ways: readonly HookWay[]): void;
+  /** After each load, before anything is attached: what maps hold from the start. */
+  fill?(object: NativeObject): void;
   /** The value of the one-entry map `<source>_settings`, as the source's BPF C lays it out. Without it there is no such map. */
   settingsBytes?(settings: SourceSettings): Uint8Array;
   /** After a change of settings: what the settings map cannot do, such as a new sampling frequency. Throws to refuse the change. */
@@ -47,6 +49,7 @@ export async function startSource<N extends SourceName>(
     hooks: needs,
     configure: (object, ways) => plan.configure?.(object, ways),
     prepare: object => {
+      plan.fill?.(object);
       writeSettings(object, plan, settings);
       host.reader.add(host.sourceIndex, object, `${name}_events`, host.bufferPages ?? plan.pagesPerCpu);
     },

@@ -2,12 +2,15 @@
 
 import type Database from 'better-sqlite3';
 import { openForReading } from './database.ts';
+import { DistributionReader } from './distribution-query.ts';
 import { EntityReader } from './entity-query.ts';
 import { type FullProfile, FullProfileReader } from './full-profile.ts';
 import { JsonWriter } from './json-writer.ts';
 import { LedgerReader } from './ledger-query.ts';
 import { type ProfileColumns, ProfileReader } from './profile-query.ts';
 import type {
+  DistributionQuery,
+  DistributionResult,
   HeatmapResult,
   LedgerResult,
   OperationRow,
@@ -50,6 +53,7 @@ export class SqliteStoreReader implements StoreReader {
   private readonly spanReader: SpanReader;
   private readonly entities: EntityReader;
   private readonly ledgerReader: LedgerReader;
+  private readonly distributions: DistributionReader;
 
   constructor(path: string) {
     this.path = path;
@@ -65,6 +69,7 @@ export class SqliteStoreReader implements StoreReader {
     this.spanReader = new SpanReader(this.database, { scan, series: this.seriesIndex, stacks });
     this.entities = new EntityReader(this.database, { series: this.seriesIndex, scan, stacks });
     this.ledgerReader = new LedgerReader(this.database);
+    this.distributions = new DistributionReader(this.database);
   }
 
   profile(query: ProfileQuery): ProfileResult {
@@ -140,6 +145,10 @@ export class SqliteStoreReader implements StoreReader {
 
   operations(range: TimeRange): OperationRow[] {
     return this.ask(() => this.ledgerReader.operations(checkRange(range)));
+  }
+
+  distribution(query: DistributionQuery): DistributionResult {
+    return this.ask(() => this.distributions.query(checkRange(query)));
   }
 
   extent(): { oldestMs: number; newestMs: number; bytes: number; tables: Record<string, number> } {

@@ -213,13 +213,15 @@ export interface ThreadsQuery extends TimeRange {
   points: number;
   /** Threads at most. */
   limit: number;
+  /** What there is most of first: activity, or a kind of time; `process`: by activity, those of a process together. */
+  order?: 'active' | 'process' | TimeKind;
 }
 
 /** What threads did over time, from the profile type `threads`. */
 export interface ThreadsResult extends TimeRange {
   stepMs: number;
   steps: number;
-  /** The most active ones first. */
+  /** In the order that was asked for. */
   threads: ThreadTimeline[];
   /** Threads that are left out, less active than those. */
   more: number;
@@ -288,6 +290,29 @@ export interface HeatmapResult extends TimeRange {
   ratio: number;
   counts: number[];
   errors: number[];
+}
+
+export interface DistributionQuery extends TimeRange {
+  /** Names of sources, separated by commas; '' for all. */
+  source: string;
+  /** What the names of the operations begin with. */
+  prefix: string;
+  /** One of them; '' or one that is not there: the one that took the most time. */
+  operation: string;
+  /** Wanted number of steps of time; a step is rounded up to 1, 5, 10, 30, 60, 300, 3600 s or a day. */
+  columns: number;
+}
+
+/**
+ * How long an operation took, over time, from the histograms that the kernel keeps of all calls: rows are powers of two, errors are
+ * not told apart. The last step may reach beyond the range.
+ */
+export interface DistributionResult extends HeatmapResult {
+  /** Whose it is; '' where nothing was counted in the range. */
+  source: string;
+  operation: string;
+  /** All that there are in the range, those that took the most time first. */
+  operations: { source: string; operation: string; calls: number; totalNs: number }[];
 }
 
 export interface TraceResult {
@@ -359,6 +384,7 @@ export interface StoreReader {
   values(key: string, prefix: string, range: TimeRange): string[];
   /** One row per operation and step of the range, at most 240 steps; timeMs is where the step begins. */
   operations(range: TimeRange): OperationRow[];
+  distribution(query: DistributionQuery): DistributionResult;
   /** Oldest and newest data, row counts and bytes by table. */
   extent(): { oldestMs: number; newestMs: number; bytes: number; tables: Record<string, number> };
   close(): void;

@@ -52,10 +52,31 @@ struct sched_sums_map sched_sums_b SEC(".maps");
 /* arch/x86/entry/syscalls/syscall_64.tbl */
 #define SYSCALL_FUTEX 202
 
+/* By number of a system call, below SCHED_CALLS: what threads that block in it wait for, an enum sched_wait. Written by
+ * user space, which has the table. */
+#define SCHED_CALLS 512
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SCHED_CALLS);
+    __type(key, __u32);
+    __type(value, __u8);
+} sched_causes SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, SCHED_WAIT_MAX);
+    __type(key, __u32);
+    __type(value, struct latency_sums);
+} sched_latencies SEC(".maps");
+
 static __always_inline struct sched_settings *settings_now(void) {
     __u32 key = 0;
 
     return bpf_map_lookup_elem(&sched_settings, &key);
+}
+
+static __always_inline bool is_wanted(const struct sched_settings *settings, pid_nr pid) {
+    return pid != own_pid && (!settings->pid || pid == settings->pid);
 }
 
 /* Of the current thread. */
@@ -96,6 +117,32 @@ static __always_inline bool add_sum(const struct sched_settings *settings, struc
     return !bpf_map_update_elem(&sched_sums_a, key, &fresh, BPF_NOEXIST);
 }
 
+/* How long waits were: every one, whatever its length. */
+static __always_inline void count_latency(const struct sched_thread *thread, duration_ns waited) {
+    struct latency_sums *sums;
+    __u32 wait = SCHED_WAIT_OTHER, call = thread->syscall;
+    __u8 *cause;
+
+    if (thread->state == SCHED_STATE_WOKEN) {
+        wait = SCHED_WAIT_WOKEN;
+    } else if (thread->state == SCHED_STATE_PREEMPTED) {
+        wait = SCHED_WAIT_PREEMPTED;
+    } else if (thread->flags & SCHED_FLAG_IO_WAIT) {
+        wait = SCHED_WAIT_DISK;
+    } else if (thread->flags & SCHED_FLAG_LOCK) {
+        wait = SCHED_WAIT_LOCK;
+    } else if (call == SCHED_NO_SYSCALL) {
+        wait = SCHED_WAIT_NO_SYSCALL;
+    } else {
+        cause = bpf_map_lookup_elem(&sched_causes, &call);
+        if (cause)
+            wait = *cause;
+    }
+    sums = bpf_map_lookup_elem(&sched_latencies, &wait);
+    if (sums)
+        latency_sums_add(sums, waited, 0, 0);
+}
+
 /* What the thread waited for until now goes into totals and, unless it was short, into a sum. */
 static __always_inline void close_wait(const struct sched_settings *settings, struct sched_thread *thread, pid_nr tid,
                                        ktime_ns now) {
@@ -104,6 +151,8 @@ static __always_inline void close_wait(const struct sched_settings *settings, st
     struct sched_sum_key key = {};
     bool is_told = false;
 
+    if (is_wanted(settings, thread->pid))
+        count_latency(thread, waited);
     if (waited >= settings->floor_ns) {
         key.stack = thread->stack;
         key.waker_stack = thread->waker_stack;
@@ -152,10 +201,6 @@ static __always_inline struct sched_thread *thread_of(struct task_struct *task, 
         __builtin_memcpy(thread->comm, task->comm, sizeof(thread->comm));
     }
     return thread;
-}
-
-static __always_inline bool is_wanted(const struct sched_settings *settings, pid_nr pid) {
-    return pid != own_pid && (!settings->pid || pid == settings->pid);
 }
 
 /* The thread's last switch: it does not come back. */

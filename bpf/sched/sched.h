@@ -6,6 +6,7 @@
 
 #include "event.h"
 #include "stack-record.h"
+#include "sums.h"
 
 enum sched_kind {
     SCHED_STACK = 0,
@@ -96,6 +97,31 @@ struct sched_thread {
     __u8 flags;
     comm_text comm;
     struct sched_totals totals;
+};
+
+/* What a wait's length is counted under, as far as it can be told without a stack: by the kernel's own mark of block
+ * I/O, by what a futex call expects, and by the system call (sched_causes). Key of sched_latencies. */
+enum sched_wait {
+    SCHED_WAIT_OTHER = 0, /* what sched_causes says of a system call that it does not know */
+    SCHED_WAIT_WOKEN,
+    SCHED_WAIT_PREEMPTED,
+    SCHED_WAIT_DISK,
+    SCHED_WAIT_LOCK,
+    SCHED_WAIT_CONDITION, /* at a futex that is no lock, as far as the call tells */
+    SCHED_WAIT_FILE_SYSTEM,
+    SCHED_WAIT_NETWORK_RECEIVE,
+    SCHED_WAIT_NETWORK_SEND,
+    SCHED_WAIT_IDLE,
+    SCHED_WAIT_SLEEP,
+    SCHED_WAIT_CHILD,
+    SCHED_WAIT_READ_WRITE, /* of what cannot be told without the stack: a socket, a pipe, a file */
+    SCHED_WAIT_NO_SYSCALL, /* page faults, and threads of the kernel */
+    SCHED_WAIT_MAX,
+};
+
+/* All waits of one kind on one CPU, those below the floor included. */
+struct sched_latencies {
+    LATENCY_SUMS_FIELDS
 };
 
 /* Value of sched_settings. */

@@ -9,7 +9,7 @@ import { loadavg } from 'node:os';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { kits } from '../../agent/sources/index.ts';
-import type { Sample } from '../../agent/sources/source.ts';
+import type { OperationSums, Sample } from '../../agent/sources/source.ts';
 import { buildZoo } from '../zoo/zoo.ts';
 import { isEmulated, runSource, type SourceRun } from './source-run.ts';
 
@@ -110,6 +110,39 @@ function assertCpuTimes(
   const [mine, kernels] = [onCpu + runnable + total(sums, 'unknown'), onCpuNs + runnableNs];
   assert.ok(mine >= kernels - slackNs - waits * wakeUpNs, `${name} on CPU and runnable: ${mine} of ${kernels} ns`);
 }
+
+/** The histograms of a program that sleeps for 10 ms at a time, watched alone from soon after its start. */
+async function latenciesOfSleeper(): Promise<{ sums: readonly OperationSums[]; counted: number }> {
+  const binary = await buildZoo('waits');
+  const source = await runSource(kits.sched);
+  try {
+    const sleeper = run(binary, ['sleep', String(seconds)]);
+    await source.running.update({ pid: sleeper.child.pid ?? 0 });
+    const [report] = reportsOf((await sleeper).stdout);
+    await source.flush();
+    source.collect();
+    source.collect();
+    const sleeps = source.samples.filter(
+      ({ profileType, tid, mark }) => profileType === 'offcpu' && tid === report?.tid && mark?.name === 'blocked: sleep',
+    );
+    return { sums: source.running.sums(), counted: sleeps.reduce((all, { count = 0 }) => all + count, 0) };
+  } finally {
+    await source.stop();
+  }
+}
+
+test('histograms count every wait, by what the thread slept in and how long', async () => {
+  const { sums, counted } = await latenciesOfSleeper();
+  const sleep = sums.find(({ operation }) => operation === 'blocked: sleep');
+  assert.ok(sleep !== undefined && counted > 50, `${counted} sleeps`);
+  // Those before the source was told which process it is are in the samples alone.
+  assert.ok(sleep.calls <= counted && sleep.calls >= 0.9 * counted, `${sleep.calls} of ${counted} sleeps`);
+  const long = sleep.buckets.slice(23).reduce((all, count) => all + count, 0);
+  // 2^23 ns are 8.4 ms.
+  assert.equal(long, sleep.calls, `all of 10 ms and more: ${sleep.buckets.join()}`);
+  const woken = sums.find(({ operation }) => operation === 'run queue: woken');
+  assert.ok(woken !== undefined && woken.calls >= sleep.calls - 1, `${woken?.calls} times woken after ${sleep.calls} sleeps`);
+});
 
 /** By program: the cause under which its blocked time stands, and which share of it at least. */
 const programs: Readonly<Record<string, { causes: readonly string[]; share: number }>> = {

@@ -8,6 +8,7 @@ import { durationNs, numberSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
 import { SchedSource, schedHooks } from './sched.ts';
 import { SchedCollector } from './sched-collector.ts';
+import { fillCauses, latencySums } from './wait-latencies.ts';
 
 const settings: readonly SettingSpec[] = [
   {
@@ -77,6 +78,8 @@ export const schedKit: SourceKit<'sched'> = {
           object.setConstant('prev_state_argument', stateArgument(host.native));
         },
         settingsBytes,
+        fill: fillCauses,
+        sums: latencySums,
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
       },
       given,

@@ -100,8 +100,8 @@ const futexRules: readonly Rule[] = [
   },
 ];
 
-/** For sleeps whose stack could not be told: x86-64 numbers (arch/x86/entry/syscalls/syscall_64.tbl). */
-const causeOfSyscall: ReadonlyMap<number, WaitCause> = new Map([
+/** For sleeps of which no stack is told: x86-64 numbers (arch/x86/entry/syscalls/syscall_64.tbl). */
+export const causeOfSyscall: ReadonlyMap<number, WaitCause> = new Map([
   // poll, select, epoll_wait, pselect6, ppoll, epoll_pwait, epoll_pwait2, accept, accept4, pause, rt_sigsuspend, rt_sigtimedwait, io_uring_enter
   ...numbers('idle', [7, 23, 232, 270, 271, 281, 441, 43, 288, 34, 130, 128, 426]),
   // nanosleep, clock_nanosleep

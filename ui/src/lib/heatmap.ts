@@ -93,6 +93,13 @@ export function rowSums(map: HeatmapResult): (CellRange & { count: number; error
   return sums;
 }
 
+/** What each row holds, lowest first. */
+export function sumsByRow(map: HeatmapResult): number[] {
+  return Array.from({ length: map.rows }, (_, row) =>
+    map.counts.slice(row * map.columns, (row + 1) * map.columns).reduce((sum, count) => sum + count, 0),
+  );
+}
+
 function clamp(value: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, value));
 }

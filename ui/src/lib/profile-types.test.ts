@@ -2,7 +2,17 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { timeKinds } from '../../../agent/store/rows.ts';
 import { formatValue } from './format.ts';
-import { formatWithout, groupedTypes, kindOrder, parseWithout, profileType, profileTypes, shownUnit } from './profile-types.ts';
+import {
+  durationsOf,
+  formatWithout,
+  groupedTypes,
+  kindOrder,
+  parseWithout,
+  profileType,
+  profileTypes,
+  shownUnit,
+  typeOfOperation,
+} from './profile-types.ts';
 import { activitySums, kindGroups } from './series.ts';
 
 test('every kind of time has its place, and every type one in the list, with its group', () => {
@@ -29,6 +39,15 @@ test('ten types have a key, and a group without types no heading', () => {
     groups.flatMap(({ entries }) => entries.map(({ key }) => key)),
     ['1', '2', '3', '4', '5', '6', '7', '8', '9', '0', '', ''],
   );
+});
+
+test('an operation leads to the type that has its stacks', () => {
+  equal(typeOfOperation('sched', 'blocked: lock')?.id, 'offcpu');
+  equal(typeOfOperation('sched', 'run queue: woken')?.id, 'runq');
+  equal(typeOfOperation('file', 'read'), undefined);
+  const block = { ...profileType('block'), group: 'io' } as const;
+  equal(typeOfOperation('block', 'vda read', [block])?.id, 'block');
+  equal(durationsOf(profileType('cpu')), undefined);
 });
 
 test('what is counted is called by its name', () => {

@@ -18,6 +18,8 @@ export interface ProfileType {
   sources: readonly string[];
   /** Its time series: by kind of time, or in one line. */
   chart: { title: string; name: string; kinds?: readonly TimeKind[] };
+  /** Where the sources count how long what they watch takes: what the names of the operations that belong to it begin with. */
+  durations?: string;
   /** Kinds of time that would bury the rest. */
   withoutAtFirst: readonly TimeKind[];
 }
@@ -56,6 +58,7 @@ export const profileTypes: readonly ProfileType[] = [
     counted: 'samples and waits',
     sources: ['cpu', 'sched'],
     chart: { title: 'Threads by what they did', name: 'threads', kinds: kindOrder },
+    durations: '',
     withoutAtFirst: ['idle'],
   },
   {
@@ -67,6 +70,7 @@ export const profileTypes: readonly ProfileType[] = [
     counted: 'waits',
     sources: ['sched'],
     chart: { title: 'Blocked threads by cause', name: 'threads', kinds: blockedKinds },
+    durations: 'blocked',
     withoutAtFirst: ['idle'],
   },
   {
@@ -78,6 +82,7 @@ export const profileTypes: readonly ProfileType[] = [
     counted: 'waits',
     sources: ['sched'],
     chart: { title: 'Threads waiting for a CPU', name: 'runq' },
+    durations: 'run queue',
     withoutAtFirst: [],
   },
   {
@@ -89,6 +94,7 @@ export const profileTypes: readonly ProfileType[] = [
     counted: 'waits',
     sources: ['sched'],
     chart: { title: 'Blocked threads that were woken', name: 'wakeup' },
+    durations: 'blocked',
     withoutAtFirst: ['idle'],
   },
 ];
@@ -123,6 +129,19 @@ export function groupedTypes(
   return (Object.keys(groupTitles) as ProfileGroup[])
     .map(group => ({ group, entries: entries.filter(({ type }) => type.group === group) }))
     .filter(({ entries: own }) => own.length > 0);
+}
+
+/** What the names of a type's operations begin with; undefined where what it tells of takes no time. What does I/O or locks always does. */
+export function durationsOf(type: ProfileType): string | undefined {
+  return type.durations ?? (type.group === 'io' ? '' : undefined);
+}
+
+/** The type that tells where an operation's time went, by stacks. */
+export function typeOfOperation(source: string, operation: string, types = profileTypes): ProfileType | undefined {
+  return types.find(type => {
+    const prefix = durationsOf(type);
+    return prefix !== undefined && type.sources.length === 1 && type.sources[0] === source && operation.startsWith(prefix);
+  });
 }
 
 /** The unit as it is shown: what is counted one by one is called by its name, "12 faults". */

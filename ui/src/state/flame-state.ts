@@ -51,6 +51,8 @@ export function changeFlame(patch: Partial<FlameState>, mode: 'push' | 'replace'
   if (patch.type !== undefined) {
     params.type = patch.type === 'cpu' ? undefined : patch.type;
     params.without = undefined;
+    // Of another type's operations.
+    params.operation = undefined;
   }
   if (patch.without !== undefined) params.without = formatWithout(patch.type ?? (param('type') || 'cpu'), patch.without);
   if (patch.view !== undefined) params.view = patch.view === 'flame' ? undefined : patch.view;

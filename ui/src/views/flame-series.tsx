@@ -1,21 +1,59 @@
-/** The chosen profile type over time, above the flame graph: in cores or threads, by kind of time where it has several. */
+/**
+ * Above the flame graph: the chosen profile type over time, in cores or threads, by kind of time where it has several; or how long what
+ * it tells of lasted, where the kernel counts that.
+ */
 
 import { useMemo } from 'preact/hooks';
 import type { SeriesResult } from '../../../agent/server/api.ts';
 import { formatBytes, formatCompact, formatCoreCount } from '../lib/format.ts';
 import { kindHue, kindTitles, seriesHue } from '../lib/frame-kind.ts';
-import { profileType } from '../lib/profile-types.ts';
+import { durationsOf, profileType } from '../lib/profile-types.ts';
 import { chartData, kindGroups } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
-import { filterText } from '../state/address.ts';
+import { filterText, navigate, param } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
 import type { FlameState } from '../state/flame-state.ts';
 import { agentNowMs, liveTick, queryFrom, queryTo } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
-import { FailureNote } from './parts.tsx';
+import { Distribution } from './distribution.tsx';
+import { FailureNote, Segmented } from './parts.tsx';
 import { TimeSeries } from './time-series.tsx';
 
 export function FlameSeries({ state }: { state: FlameState }) {
+  const type = profileType(state.type);
+  const prefix = durationsOf(type);
+  if (prefix === undefined) return <SumOverTime state={state} />;
+  const areDurations = param('chart') === 'durations';
+  return (
+    <div class="flame-chart">
+      <div class="flame-chart-choice">
+        <Segmented
+          label="Chart"
+          options={[
+            { value: 'sum', title: 'Sum', hint: 'How much of it there was, over time' },
+            { value: 'durations', title: 'Durations', hint: 'How long each lasted, over time: counted in the kernel' },
+          ]}
+          value={areDurations ? 'durations' : 'sum'}
+          onChange={chart => navigate({ params: { chart: chart === 'sum' ? undefined : chart } })}
+        />
+      </div>
+      {areDurations ? (
+        <Distribution
+          sources={type.sources}
+          prefix={prefix}
+          operation={param('operation')}
+          onOperation={operation => navigate({ params: { operation } })}
+          heightPx={150}
+          whenEmpty="No durations were counted in this range."
+        />
+      ) : (
+        <SumOverTime state={state} />
+      )}
+    </div>
+  );
+}
+
+function SumOverTime({ state }: { state: FlameState }) {
   const { chart } = profileType(state.type);
   const groupBy = chart.kinds === undefined ? '' : 'kind';
   const query = { from: queryFrom.value, to: queryTo.value, filter: filterText.value, points: 300 };

@@ -1,4 +1,4 @@
-/** Spans by time and latency. A brush sets the time range and a duration filter; a click on one cell opens its spans. */
+/** Counts by time and latency. A brush or a click on a cell chooses: of spans these very ones, of what is only counted the time. */
 
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { HeatmapResult } from '../../../agent/server/api.ts';
@@ -30,7 +30,16 @@ interface Point {
   y: number;
 }
 
-export function LatencyHeatmap({ map, heightPx, isTable }: { map: HeatmapResult; heightPx: number; isTable: boolean }) {
+export interface LatencyHeatmapProps {
+  map: HeatmapResult;
+  heightPx: number;
+  isTable: boolean;
+  /** What is counted. */
+  noun?: string;
+  onChoose?: (range: CellRange) => void;
+}
+
+export function LatencyHeatmap({ map, heightPx, isTable, noun = 'spans', onChoose = openSpans }: LatencyHeatmapProps) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const size = useSize(box);
@@ -41,7 +50,7 @@ export function LatencyHeatmap({ map, heightPx, isTable }: { map: HeatmapResult;
   useLayoutEffect(() => {
     if (canvas.current !== null && size.width > 0) paintMap(canvas.current, map, { widthPx: size.width, heightPx, shownTheme });
   }, [map, size.width, heightPx, shownTheme, isTable]);
-  if (isTable) return <HeatmapTable map={map} />;
+  if (isTable) return <HeatmapTable {...{ map, noun, onChoose }} />;
 
   const place = (event: PointerEvent): Point => {
     const edges = (event.currentTarget as HTMLElement).getBoundingClientRect();
@@ -57,7 +66,7 @@ export function LatencyHeatmap({ map, heightPx, isTable }: { map: HeatmapResult;
     if (drag === undefined) return;
     setDrag(undefined);
     const chosen = areaBetween(map, plot, drag.from, drag.to);
-    if (countsOfArea(map, chosen).count > 0 || chosen.lastColumn > chosen.firstColumn) openArea(rangeOfArea(map, chosen));
+    if (countsOfArea(map, chosen).count > 0 || chosen.lastColumn > chosen.firstColumn) onChoose(rangeOfArea(map, chosen));
   };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the brush is the pointer's way; the table is the keyboard's.
@@ -82,13 +91,13 @@ export function LatencyHeatmap({ map, heightPx, isTable }: { map: HeatmapResult;
       onDblClick={goBack}
       data-testid="heatmap"
     >
-      <canvas ref={canvas} role="img" aria-label="Spans by time and latency; the table beside it has the same content" />
-      {area !== undefined && <AreaMark map={map} plot={plot} area={area} isDragging={drag !== undefined} />}
+      <canvas ref={canvas} role="img" aria-label={`${noun} by time and latency; the table (t) has the same content`} />
+      {area !== undefined && <AreaMark {...{ map, plot, area, noun }} isDragging={drag !== undefined} />}
     </div>
   );
 }
 
-function openArea(range: CellRange): void {
+function openSpans(range: CellRange): void {
   const filter = replaceTerms(
     filterText.peek(),
     ['duration'],
@@ -105,6 +114,7 @@ function AreaMark(props: {
   map: HeatmapResult;
   plot: { widthPx: number; heightPx: number };
   area: CellArea;
+  noun: string;
   isDragging: boolean;
 }) {
   const { map, plot, area } = props;
@@ -136,7 +146,9 @@ function AreaMark(props: {
             : { left: `${left + width + 8}px`, top: `${top}px` }
         }
       >
-        <b>{formatCount(count)} spans</b>
+        <b>
+          {count > 0 && count < 1 ? '<1' : formatCount(count)} {props.noun}
+        </b>
         {errors > 0 && <span class="bad">{formatCount(errors)} with errors</span>}
         <span>
           {formatDuration(range.fromNs)} – {formatDuration(range.toNs)}
@@ -211,8 +223,9 @@ function paintAxes(
   }
 }
 
-function HeatmapTable({ map }: { map: HeatmapResult }) {
+function HeatmapTable({ map, noun, onChoose }: Required<Pick<LatencyHeatmapProps, 'map' | 'noun' | 'onChoose'>>) {
   const rows = useMemo(() => rowSums(map), [map]);
+  const hasErrors = map.errors.length > 0;
   return (
     <div class="scroll-y" style={{ maxHeight: '240px' }}>
       <table class="grid" data-testid="heatmap-table">
@@ -220,8 +233,8 @@ function HeatmapTable({ map }: { map: HeatmapResult }) {
           <tr>
             <th class="num">Latency from</th>
             <th class="num">to</th>
-            <th class="num">Spans</th>
-            <th class="num">Errors</th>
+            <th class="num">{noun.charAt(0).toUpperCase() + noun.slice(1)}</th>
+            {hasErrors && <th class="num">Errors</th>}
           </tr>
         </thead>
         <tbody>
@@ -230,11 +243,11 @@ function HeatmapTable({ map }: { map: HeatmapResult }) {
               <td class="num">{formatDuration(row.fromNs)}</td>
               <td class="num">{formatDuration(row.toNs)}</td>
               <td class="num">
-                <button type="button" class="plain" onClick={() => openArea(row)}>
+                <button type="button" class="plain" onClick={() => onChoose(row)}>
                   {formatCount(row.count)}
                 </button>
               </td>
-              <td class={row.errors > 0 ? 'num bad' : 'num'}>{formatCount(row.errors)}</td>
+              {hasErrors && <td class={row.errors > 0 ? 'num bad' : 'num'}>{formatCount(row.errors)}</td>}
             </tr>
           ))}
         </tbody>

@@ -4,7 +4,9 @@ import type { SourceState } from '../../../agent/server/api.ts';
 import { formatBytes, formatCount, formatDuration, formatRate, formatRelative, formatShare } from '../lib/format.ts';
 import { groupHooks } from '../lib/hook-groups.ts';
 import { reasonTitle } from '../lib/source-loss.ts';
+import { navigate, param } from '../state/address.ts';
 import { agentNowMs } from '../state/live.ts';
+import { Distribution } from './distribution.tsx';
 import { SettingsForm } from './settings-form.tsx';
 
 export function SourcePanel({ source, onChange }: { source: SourceState; onChange: (state: SourceState) => void }) {
@@ -33,6 +35,15 @@ export function SourcePanel({ source, onChange }: { source: SourceState; onChang
             </div>
           ))}
         </dl>
+      </div>
+      <div class="source-durations">
+        <Distribution
+          sources={[source.name]}
+          prefix=""
+          operation={param('operation')}
+          onOperation={operation => navigate({ params: { operation } })}
+          heightPx={150}
+        />
       </div>
     </div>
   );
