@@ -244,3 +244,25 @@ test('time that was read late is of the steps before in which nothing was read',
   assert.deepEqual(threads[0]?.kinds[0]?.values, [0, 1e9, 1e9, 1e9, 1e9, 1.1e9, 0, 0.9e9]);
   assert.equal(threads[0]?.kinds[0]?.totalNs, 6e9);
 });
+
+test('threads come by what they did most of, or with the others of their process', context => {
+  const store = openTestStore(context);
+  const { writer } = store;
+  const lock = writer.stack([writer.frame(mark('blocked: lock', 'lock'))]);
+  const onCpu = writer.stack([writer.frame(mark('on CPU', 'on-cpu'))]);
+  const [first, second] = [writer.process(processRow()), writer.process(processRow({ pid: 200, comm: 'other' }))];
+  const thread = (processId: number, tid: number, ns: { lock: number; cpu: number }) => {
+    writer.sample(sampleRow({ processId, profileType: 'threads', tid, stackId: lock, value: ns.lock }));
+    writer.sample(sampleRow({ processId, profileType: 'threads', tid, stackId: onCpu, value: ns.cpu }));
+  };
+  thread(first, 1, { lock: 1000, cpu: 900 });
+  thread(second, 2, { lock: 5000, cpu: 500 });
+  thread(first, 3, { lock: 9000, cpu: 100 });
+  writer.flush();
+  const tids = (order: 'active' | 'process' | TimeKind, limit = 10) =>
+    store.reader.threads({ ...range, filter: '', points: 100, limit, order }).threads.map(({ tid }) => tid);
+  assert.deepEqual(tids('active'), [1, 2, 3]);
+  assert.deepEqual(tids('lock'), [3, 2, 1]);
+  assert.deepEqual(tids('lock', 1), [3], 'the first in this order are what is kept');
+  assert.deepEqual(tids('process'), [1, 3, 2]);
+});

@@ -31,7 +31,7 @@ export class ThreadReader {
     this.times = new TimeKindReader(database, stacks);
   }
 
-  query({ fromMs, toMs, filter, points, limit }: ThreadsQuery): ThreadsResult {
+  query({ fromMs, toMs, filter, points, limit, order = 'active' }: ThreadsQuery): ThreadsResult {
     const stepMs = (stepsSeconds.find(step => (toMs - fromMs) / (step * 1000) <= points) ?? 86_400) * 1000;
     const beginMs = Math.floor(fromMs / stepMs) * stepMs;
     const steps = Math.max(0, Math.ceil((toMs - beginMs) / stepMs));
@@ -53,18 +53,33 @@ export class ThreadReader {
       }
     });
     for (const { kinds } of threads.values()) spreadLate([...kinds.values()], stepMs * 1e6);
-    const sorted = [...threads.values()].sort(
-      (a, b) => b.activeNs - a.activeNs || a.info.pid - b.info.pid || a.info.tid - b.info.tid,
-    );
+    const sorted = sortedThreads([...threads.values()], order);
+    const shown = sorted.slice(0, limit);
     return {
       fromMs: beginMs,
       toMs,
       stepMs,
       steps,
-      threads: sorted.slice(0, limit).map(timelineOf),
+      threads: (order === 'process' ? byProcess(shown) : shown).map(timelineOf),
       more: Math.max(0, sorted.length - limit),
     };
   }
+}
+
+function sortedThreads(threads: ThreadSums[], order: NonNullable<ThreadsQuery['order']>): ThreadSums[] {
+  const weights = new Map<ThreadSums, number>();
+  for (const thread of threads) {
+    const values = order === 'active' || order === 'process' ? undefined : (thread.kinds.get(order) ?? new Float64Array(0));
+    weights.set(thread, values === undefined ? thread.activeNs : values.reduce((sum, value) => sum + value, 0));
+  }
+  const weight = (thread: ThreadSums) => weights.get(thread) as number;
+  return threads.sort((a, b) => weight(b) - weight(a) || a.info.pid - b.info.pid || a.info.tid - b.info.tid);
+}
+
+/** Threads of a process together, in their order, where its first one stands. */
+function byProcess(threads: readonly ThreadSums[]): ThreadSums[] {
+  const processes = Map.groupBy(threads, thread => thread.info.processId);
+  return [...processes.values()].flat();
 }
 
 /** A thread that changes its name stays one line, under its latest name. */

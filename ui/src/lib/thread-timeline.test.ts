@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ThreadsResult, ThreadTimeline } from '../../../agent/server/api.ts';
-import { barsOf, kindsOf, shareOf, stepAt, stepStartMs } from './thread-timeline.ts';
+import { barsOf, choiceBetween, filterOfThreads, kindsOf, shareOf, stepAt, stepStartMs } from './thread-timeline.ts';
 
 const second = 1e9;
 const thread: ThreadTimeline = {
@@ -51,4 +51,22 @@ test('what a thread did in some steps, most first', () => {
   ]);
   equal(shareOf(thread, 'on-cpu').toFixed(6), '0.243902');
   equal(shareOf(thread, 'disk'), 0);
+});
+
+test('a brush chooses whole steps and every row that it touches, in whichever direction it went', () => {
+  const three = { ...result, threads: [thread, { ...thread, tid: 9 }, { ...thread, pid: 70, tid: 10 }] };
+  const choose = (from: [number, number], to: [number, number]) => {
+    const choice = choiceBetween(three, { x: from[0], row: from[1] }, { x: to[0], row: to[1] }, 400);
+    return [choice?.fromMs, choice?.toMs, choice?.threads.map(own => own.tid).join()];
+  };
+  deepEqual(choose([110, 0], [190, 0]), [11_000, 12_000, '8']);
+  deepEqual(choose([350, 2], [120, 1]), [11_000, 14_000, '9,10']);
+  deepEqual(choose([-50, -1], [999, 7]), [10_000, 14_000, '8,9,10']);
+  deepEqual(choose([0, 5], [100, 6]), [undefined, undefined, undefined]);
+});
+
+test('the filter of chosen threads keeps what else was asked for, and only them', () => {
+  equal(filterOfThreads('service="db" pid="1"', [thread]), 'service="db" pid="7" tid="8"');
+  equal(filterOfThreads('', [thread, { ...thread, tid: 9 }]), 'pid="7" tid=~"^(8|9)$"');
+  equal(filterOfThreads('', [thread, { ...thread, pid: 70, tid: 9 }]), 'pid=~"^(7|70)$" tid=~"^(8|9)$"');
 });

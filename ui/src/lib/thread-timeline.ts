@@ -1,6 +1,7 @@
 /** Geometry of the threads' timelines: bars per step stacked by kind of time, and what lies under a pointer. Pure. */
 
 import type { ThreadsResult, ThreadTimeline, TimeKind } from '../../../agent/server/api.ts';
+import { replaceTerms } from './filter.ts';
 import { kindOrder } from './profile-types.ts';
 
 export interface Bar {
@@ -51,6 +52,11 @@ export function stepStartMs(result: ThreadsResult, step: number): number {
   return result.fromMs + step * result.stepMs;
 }
 
+/** Where a moment lies in what is drawn, whose last step may reach beyond the range: 0 at the left, 1 at the right. */
+export function shareOfRange(result: ThreadsResult, ms: number): number {
+  return (ms - result.fromMs) / Math.max(1, result.steps * result.stepMs);
+}
+
 /** What a thread did in some steps, most first. */
 export function kindsOf(thread: ThreadTimeline, from: number, to: number): { kind: TimeKind; ns: number }[] {
   return thread.kinds
@@ -63,4 +69,37 @@ export function kindsOf(thread: ThreadTimeline, from: number, to: number): { kin
 export function shareOf(thread: ThreadTimeline, kind: TimeKind): number {
   const all = thread.kinds.reduce((sum, own) => sum + own.totalNs, 0);
   return all === 0 ? 0 : (thread.kinds.find(own => own.kind === kind)?.totalNs ?? 0) / all;
+}
+
+/** A range of time of some threads, as a brush chose it. */
+export interface ThreadChoice {
+  fromMs: number;
+  toMs: number;
+  threads: readonly ThreadTimeline[];
+}
+
+/** What a brush from one place to another covers: whole steps, and every row that it touches. Undefined beside all rows. */
+export function choiceBetween(
+  result: ThreadsResult,
+  from: { x: number; row: number },
+  to: { x: number; row: number },
+  widthPx: number,
+): ThreadChoice | undefined {
+  const [first, last] = [from.x, to.x].sort((a, b) => a - b).map(x => stepAt(result, x, widthPx)) as [number, number];
+  const [top, bottom] = [from.row, to.row].sort((a, b) => a - b) as [number, number];
+  const threads = result.threads.slice(Math.max(0, top), Math.max(0, bottom + 1));
+  if (threads.length === 0) return undefined;
+  return { fromMs: stepStartMs(result, first), toMs: stepStartMs(result, last + 1), threads };
+}
+
+/** The filter that keeps these threads and no other, with what else it asks for. */
+export function filterOfThreads(filter: string, threads: readonly ThreadTimeline[]): string {
+  const pids = [...new Set(threads.map(thread => thread.pid))];
+  const tids = threads.map(thread => thread.tid);
+  return replaceTerms(filter, ['pid', 'tid'], [oneOf('pid', pids), oneOf('tid', tids)]);
+}
+
+function oneOf(key: string, values: readonly number[]): { key: string; op: string; value: string } {
+  if (values.length === 1) return { key, op: '=', value: String(values[0]) };
+  return { key, op: '=~', value: `^(${values.join('|')})$` };
 }

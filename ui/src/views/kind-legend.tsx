@@ -1,7 +1,7 @@
 /** What the colours of frames mean. A click folds a kind of code: its frames' time goes to their callers. A kind of time it leaves out. */
 
 import type { FrameKind, TimeKind } from '../../../agent/server/api.ts';
-import { cssColor, frameFill, frameKinds, kindTitles } from '../lib/frame-kind.ts';
+import { cssColor, frameFill, frameKinds, kindMeanings, kindTitles } from '../lib/frame-kind.ts';
 import { isTimeKind } from '../lib/profile-types.ts';
 import { theme } from '../state/theme.ts';
 
@@ -38,6 +38,7 @@ export function KindLegend({ present, folded, without, onToggle }: KindLegendPro
 }
 
 function hintOf(kind: FrameKind, isOff: boolean): string {
-  if (isTimeKind(kind)) return isOff ? `Show ${kindTitles[kind]} time again` : `Leave ${kindTitles[kind]} time out`;
+  if (isTimeKind(kind))
+    return `${kindTitles[kind]}: ${kindMeanings[kind]}. Click to ${isOff ? 'show it again' : 'leave it out'}.`;
   return isOff ? `Show ${kindTitles[kind]} frames again` : `Fold ${kindTitles[kind]} frames into their callers`;
 }

@@ -2,46 +2,57 @@
 
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ThreadsResult, ThreadTimeline, TimeKind } from '../../../agent/server/api.ts';
-import { replaceTerms } from '../lib/filter.ts';
 import { formatDuration, formatShare, formatTime } from '../lib/format.ts';
 import { areaFill, cssColor, kindHue, kindTitles, type Theme } from '../lib/frame-kind.ts';
-import { barsOf, kindsOf, shareOf, stepAt, stepStartMs } from '../lib/thread-timeline.ts';
+import {
+  barsOf,
+  choiceBetween,
+  filterOfThreads,
+  kindsOf,
+  shareOf,
+  shareOfRange,
+  stepAt,
+  stepStartMs,
+  type ThreadChoice,
+} from '../lib/thread-timeline.ts';
 import { timeTicks } from '../lib/time-ticks.ts';
-import { type AddressPatch, filterText, goBack, navigate, setRange } from '../state/address.ts';
+import { type AddressPatch, filterText, goBack, navigate } from '../state/address.ts';
 import { theme } from '../state/theme.ts';
 import { useSize } from '../state/use-size.ts';
 import { fitCanvas } from './flame-painter.ts';
 import { PageLink } from './parts.tsx';
+import { BrushMenu } from './thread-brush.tsx';
 
 const rowPx = 24;
 const gapPx = 4;
 /** A shorter drag is a click. */
 const dragPx = 4;
 
-/** Where a thread's wall-clock flame graph is. */
-export function flameOfThread(thread: ThreadTimeline): AddressPatch {
-  const filter = replaceTerms(
-    filterText.value,
-    ['pid', 'tid'],
-    [
-      { key: 'pid', op: '=', value: String(thread.pid) },
-      { key: 'tid', op: '=', value: String(thread.tid) },
-    ],
-  );
-  return { page: 'flame', params: { type: 'wall', filter } };
+/** Where the wall-clock flame graph of threads is: over the range of the page, or over a chosen one. */
+export function flameOfThreads(threads: readonly ThreadTimeline[], range?: { fromMs: number; toMs: number }): AddressPatch {
+  const chosen = range === undefined ? {} : { from: String(range.fromMs), to: String(range.toMs) };
+  return { page: 'flame', params: { type: 'wall', filter: filterOfThreads(filterText.value, threads), ...chosen } };
 }
 
-interface Drag {
-  fromX: number;
-  toX: number;
+interface Place {
+  x: number;
+  row: number;
 }
 
-export function ThreadLanes({ result, without }: { result: ThreadsResult; without: readonly TimeKind[] }) {
+export interface ThreadLanesProps {
+  result: ThreadsResult;
+  without: readonly TimeKind[];
+  /** The kind of time whose share stands beside each name. */
+  told: TimeKind;
+}
+
+export function ThreadLanes({ result, without, told }: ThreadLanesProps) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const size = useSize(box);
-  const [drag, setDrag] = useState<Drag | undefined>(undefined);
-  const [pointed, setPointed] = useState<{ x: number; row: number } | undefined>(undefined);
+  const [drag, setDrag] = useState<{ from: Place; to: Place } | undefined>(undefined);
+  const [chosen, setChosen] = useState<ThreadChoice | undefined>(undefined);
+  const [pointed, setPointed] = useState<Place | undefined>(undefined);
   const shownTheme = theme.value;
   const { threads } = result;
   const hidden = without.join();
@@ -54,28 +65,23 @@ export function ThreadLanes({ result, without }: { result: ThreadsResult; withou
     const edges = (event.currentTarget as HTMLElement).getBoundingClientRect();
     return { x: event.clientX - edges.left, row: Math.floor((event.clientY - edges.top) / rowPx) };
   };
+  const isBrush = drag !== undefined && Math.abs(drag.to.x - drag.from.x) >= dragPx;
+  const brushed = isBrush ? choiceBetween(result, drag.from, drag.to, size.width) : chosen;
   const finish = (event: PointerEvent) => {
     if (drag === undefined) return;
     setDrag(undefined);
-    if (Math.abs(drag.toX - drag.fromX) >= dragPx) {
-      const [first, last] = [drag.fromX, drag.toX].sort((a, b) => a - b).map(x => stepAt(result, x, size.width)) as [
-        number,
-        number,
-      ];
-      setRange(stepStartMs(result, first), stepStartMs(result, last + 1));
-      return;
-    }
+    if (isBrush) return setChosen(brushed);
     const thread = threads[place(event).row];
-    if (thread !== undefined) navigate(flameOfThread(thread));
+    if (thread !== undefined) navigate(flameOfThreads([thread]));
   };
   const thread = pointed === undefined ? undefined : threads[pointed.row];
   return (
     <div class="threads-body">
-      <Ticks result={result} widthPx={size.width} />
+      <Ticks result={result} widthPx={size.width} told={told} />
       <div class="threads-lanes">
         <ol class="thread-names" aria-label="Threads, the most active first">
           {threads.map((own, row) => (
-            <ThreadName key={`${own.pid} ${own.tid}`} thread={own} isPointed={row === pointed?.row} />
+            <ThreadName key={`${own.pid} ${own.tid}`} thread={own} told={told} isPointed={row === pointed?.row} />
           ))}
         </ol>
         {/* biome-ignore lint/a11y/noStaticElementInteractions: the pointer's way; names beside it and the table are the keyboard's. */}
@@ -86,13 +92,14 @@ export function ThreadLanes({ result, without }: { result: ThreadsResult; withou
           onPointerDown={event => {
             if (event.button !== 0) return;
             event.currentTarget.setPointerCapture(event.pointerId);
-            const { x } = place(event);
-            setDrag({ fromX: x, toX: x });
+            const at = place(event);
+            setChosen(undefined);
+            setDrag({ from: at, to: at });
           }}
           onPointerMove={event => {
             const at = place(event);
             setPointed(at);
-            if (drag !== undefined) setDrag({ fromX: drag.fromX, toX: at.x });
+            if (drag !== undefined) setDrag({ from: drag.from, to: at });
           }}
           onPointerUp={finish}
           onPointerCancel={() => setDrag(undefined)}
@@ -101,43 +108,65 @@ export function ThreadLanes({ result, without }: { result: ThreadsResult; withou
           data-testid="thread-lanes"
         >
           <canvas ref={canvas} role="img" aria-label="What each thread did over time; the table (t) has the same content" />
-          {drag !== undefined && Math.abs(drag.toX - drag.fromX) >= dragPx && (
-            <div
-              class="thread-brush"
-              style={{ left: `${Math.min(drag.fromX, drag.toX)}px`, width: `${Math.abs(drag.toX - drag.fromX)}px` }}
-            />
-          )}
-          {thread !== undefined && pointed !== undefined && (
+          {brushed !== undefined && <Brush result={result} choice={brushed} />}
+          {thread !== undefined && pointed !== undefined && chosen === undefined && (
             <Tip result={result} thread={thread} x={pointed.x} row={pointed.row} widthPx={size.width} />
           )}
         </div>
+        {chosen !== undefined && drag === undefined && (
+          <BrushMenu result={result} choice={chosen} widthPx={size.width} close={() => setChosen(undefined)} />
+        )}
       </div>
     </div>
   );
 }
 
-function ThreadName({ thread, isPointed }: { thread: ThreadTimeline; isPointed: boolean }) {
+/** Over every chosen thread: live data may part them. */
+function Brush({ result, choice }: { result: ThreadsResult; choice: ThreadChoice }) {
+  const share = (ms: number) => `${Math.min(100, Math.max(0, shareOfRange(result, ms) * 100))}%`;
+  const rows = choice.threads.map(own => result.threads.findIndex(({ pid, tid }) => pid === own.pid && tid === own.tid));
+  return (
+    <>
+      {rows
+        .filter(row => row >= 0)
+        .map(row => (
+          <div
+            key={row}
+            class="thread-brush"
+            style={{
+              top: `${row * rowPx}px`,
+              height: `${rowPx}px`,
+              left: share(choice.fromMs),
+              right: `calc(100% - ${share(choice.toMs)})`,
+            }}
+          />
+        ))}
+    </>
+  );
+}
+
+function ThreadName({ thread, told, isPointed }: { thread: ThreadTimeline; told: TimeKind; isPointed: boolean }) {
   return (
     <li class={isPointed ? 'thread-name pointed' : 'thread-name'}>
-      <PageLink to={flameOfThread(thread)} class="quiet cut" title="Its wall-clock flame graph" testId="thread-name">
+      <PageLink to={flameOfThreads([thread])} class="quiet cut" title="Its wall-clock flame graph" testId="thread-name">
         <b>{thread.thread}</b>{' '}
         <span class="dim">{thread.process === thread.thread ? thread.tid : `${thread.process} ${thread.tid}`}</span>
       </PageLink>
-      <span class="num" title="Share of its time on the CPU">
-        {formatShare(shareOf(thread, 'on-cpu'))}
+      <span class="num" title={`Share of its time: ${kindTitles[told]}`}>
+        {formatShare(shareOf(thread, told))}
       </span>
     </li>
   );
 }
 
-function Ticks({ result, widthPx }: { result: ThreadsResult; widthPx: number }) {
+function Ticks({ result, widthPx, told }: { result: ThreadsResult; widthPx: number; told: TimeKind }) {
   const { fromMs, toMs } = result;
   return (
     <div class="thread-ticks" aria-hidden="true">
-      <span class="dim">on CPU</span>
+      <span class="dim">{kindTitles[told]}</span>
       <div>
         {timeTicks(fromMs, toMs, Math.max(2, widthPx / 110)).map(ms => (
-          <span key={ms} style={{ left: `${((ms - fromMs) / (toMs - fromMs)) * 100}%` }}>
+          <span key={ms} style={{ left: `${shareOfRange(result, ms) * 100}%` }}>
             {formatTime(ms)}
           </span>
         ))}

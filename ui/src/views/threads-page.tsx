@@ -1,4 +1,4 @@
-/** The Threads page: what every thread did, moment by moment. A drag sets the range; a thread opens its wall-clock flame graph. */
+/** The Threads page: what every thread did, moment by moment. A brush over some of them opens their wall-clock flame graph of that range. */
 
 import { useMemo } from 'preact/hooks';
 import type { FrameKind, ThreadsResult, ThreadTimeline } from '../../../agent/server/api.ts';
@@ -14,7 +14,7 @@ import { useApi } from '../state/use-api.ts';
 import { KindLegend } from './kind-legend.tsx';
 import { Empty, EmptyActions, FailureNote, PageLink, SkeletonRows } from './parts.tsx';
 import { notRunning, StartSource } from './start-source.tsx';
-import { flameOfThread, ThreadLanes } from './thread-lanes.tsx';
+import { flameOfThreads, ThreadLanes } from './thread-lanes.tsx';
 
 const shortList = 60;
 const longList = 500;
@@ -22,8 +22,9 @@ const longList = 500;
 const points = 600;
 
 export function ThreadsPage() {
+  const order = param('order') || 'active';
   const limit = param('all') === '1' ? longList : shortList;
-  const query = { from: queryFrom.value, to: queryTo.value, filter: filterText.value, points, limit };
+  const query = { from: queryFrom.value, to: queryTo.value, filter: filterText.value, points, limit, order };
   const answer = useApi<ThreadsResult>(apiUrl('threads', query));
   const isTable = param('table') === '1';
   const without = parseWithout('cpu', param('without'));
@@ -45,6 +46,7 @@ export function ThreadsPage() {
         <h2>Threads</h2>
         {result !== undefined && result.threads.length > 0 && <Facts result={result} />}
         <span class="grow" />
+        <Order order={order} />
         <KindLegend present={present} folded={[]} without={without} onToggle={toggle} />
         <button
           type="button"
@@ -65,7 +67,7 @@ export function ThreadsPage() {
       ) : isTable ? (
         <ThreadTable result={result} />
       ) : (
-        <ThreadLanes result={result} without={without} />
+        <ThreadLanes result={result} without={without} told={isTimeKind(order) ? order : 'on-cpu'} />
       )}
       {result !== undefined && result.more > 0 && <More more={result.more} isAll={limit === longList} />}
     </div>
@@ -76,16 +78,42 @@ function Facts({ result }: { result: ThreadsResult }) {
   const step = result.stepMs < 60_000 ? `${result.stepMs / 1000} s` : `${result.stepMs / 60_000} min`;
   return (
     <span class="dim" data-testid="threads-facts">
-      {formatCount(result.threads.length + result.more)} threads, most active first, by {step}; drag to choose a range, click a
-      thread for its flame graph
+      {formatCount(result.threads.length + result.more)} threads by {step}; drag over some for their flame graph, click one for
+      its whole
     </span>
+  );
+}
+
+/** What stands first: what is asked of threads at night is not always who worked most. */
+function Order({ order }: { order: string }) {
+  return (
+    <label class="row dim">
+      first
+      <select
+        class="field-button"
+        value={order}
+        onChange={event => {
+          const { value } = event.currentTarget;
+          navigate({ params: { order: value === 'active' ? undefined : value } });
+        }}
+        data-testid="threads-order"
+      >
+        <option value="active">most active</option>
+        <option value="process">by process</option>
+        {kindOrder.map(kind => (
+          <option key={kind} value={kind}>
+            most {kindTitles[kind]}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 
 function More({ more, isAll }: { more: number; isAll: boolean }) {
   return (
     <div class="threads-more dim">
-      {formatCount(more)} less active threads are not shown.{' '}
+      {formatCount(more)} further threads are not shown.{' '}
       {isAll ? 'A filter finds them.' : <PageLink to={{ params: { all: '1' } }}>Show up to {longList}</PageLink>}
     </div>
   );
@@ -134,7 +162,7 @@ function ThreadTable({ result }: { result: ThreadsResult }) {
           {result.threads.map(thread => (
             <tr key={`${thread.pid} ${thread.tid}`}>
               <td>
-                <PageLink to={flameOfThread(thread)}>{thread.thread}</PageLink>
+                <PageLink to={flameOfThreads([thread])}>{thread.thread}</PageLink>
               </td>
               <td>{thread.process}</td>
               <td class="num">{thread.tid}</td>
