@@ -23,7 +23,7 @@ function functionMetrics({ operations }: PipelineTotals): Metric[] {
     {
       name: 'hotspan.function.duration',
       unit: 's',
-      help: 'Duration of all calls of the watched functions, those below the minimum latency included.',
+      help: 'Duration of all calls of the watched functions and of all waits of threads, those below the minimum latency included.',
       type: 'histogram',
       bounds: durationBounds,
       points: operations.map(row => ({
