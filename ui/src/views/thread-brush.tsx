@@ -9,7 +9,7 @@ import { useDismiss } from './parts.tsx';
 import { flameOfThreads } from './thread-lanes.tsx';
 
 const rowPx = 24;
-const menuPx = 300;
+const menuPx = 340;
 const namesPx = 280;
 
 export function BrushMenu(props: { result: ThreadsResult; choice: ThreadChoice; widthPx: number; close: () => void }) {

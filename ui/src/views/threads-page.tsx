@@ -78,8 +78,7 @@ function Facts({ result }: { result: ThreadsResult }) {
   const step = result.stepMs < 60_000 ? `${result.stepMs / 1000} s` : `${result.stepMs / 60_000} min`;
   return (
     <span class="dim" data-testid="threads-facts">
-      {formatCount(result.threads.length + result.more)} threads by {step}; drag over some for their flame graph, click one for
-      its whole
+      {formatCount(result.threads.length + result.more)} threads by {step}; drag over some for their flame graph
     </span>
   );
 }
@@ -102,7 +101,7 @@ function Order({ order }: { order: string }) {
         <option value="process">by process</option>
         {kindOrder.map(kind => (
           <option key={kind} value={kind}>
-            most {kindTitles[kind]}
+            most {kindTitles[kind]} time
           </option>
         ))}
       </select>
