@@ -41,7 +41,8 @@ export function FlameFacts(props: { state: FlameState; picture: FlamePicture; ma
   return (
     <div class="facts" data-testid="flame-facts">
       <b data-testid="flame-total">{formatValue(layout.total[0] ?? 0, head.unit)}</b>
-      {type.noun !== '' && <span class="dim noun">{type.noun}</span>}
+      {/* What is counted has its name in its unit: "12 faults". */}
+      {type.noun !== '' && head.unit !== type.counted && <span class="dim noun">{type.noun}</span>}
       <Counted type={type} head={head} />
       {state.without.length > 0 && head.withheld > 0 && (
         <button
