@@ -2,7 +2,16 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeRange, fromLocalField, liveIntervalMs, parseTimePoint, resolveRange, toLocalField } from './time-range.ts';
+import {
+  describeRange,
+  fromLocalField,
+  liveIntervalMs,
+  moved,
+  parseTimePoint,
+  resolveRange,
+  toLocalField,
+  zoomed,
+} from './time-range.ts';
 
 const now = new Date(2026, 10, 23, 14, 0, 0).getTime();
 
@@ -37,4 +46,13 @@ test('a long range is refreshed less often, a short one at most once a second', 
 test('local fields lead back to the same second', () => {
   equal(fromLocalField(toLocalField(now)), now);
   equal(fromLocalField(''), undefined);
+});
+
+test('a range is zoomed around its middle and moved, in whole seconds and not into the future', () => {
+  const range = { fromMs: 100_000, toMs: 160_000 };
+  deepEqual(zoomed(range, 0.5, 1e9), { fromMs: 115_000, toMs: 145_000 });
+  deepEqual(zoomed(range, 2, 170_000), { fromMs: 50_000, toMs: 170_000 });
+  deepEqual(zoomed({ fromMs: 100_000, toMs: 104_000 }, 0.5, 1e9), { fromMs: 99_000, toMs: 105_000 });
+  deepEqual(moved(range, -0.5, 1e9), { fromMs: 70_000, toMs: 130_000 });
+  deepEqual(moved(range, 0.5, 165_000), { fromMs: 105_000, toMs: 165_000 });
 });

@@ -60,6 +60,27 @@ export function liveIntervalMs(range: Range): number {
   return Math.max(1000, Math.round((range.toMs - range.fromMs) / 300));
 }
 
+/** The store tells seconds apart, so that nothing is seen in less than a few. */
+const shortestMs = 5000;
+
+/** The range made longer or shorter by a factor around its middle, in whole seconds, and not beyond the present. */
+export function zoomed({ fromMs, toMs }: Range, factor: number, nowMs: number): Range {
+  const lengthMs = Math.max(shortestMs, (toMs - fromMs) * factor);
+  const middleMs = (fromMs + toMs) / 2;
+  return before({ fromMs: middleMs - lengthMs / 2, toMs: middleMs + lengthMs / 2 }, nowMs);
+}
+
+/** The range moved by a share of its length, not beyond the present. */
+export function moved({ fromMs, toMs }: Range, share: number, nowMs: number): Range {
+  const byMs = (toMs - fromMs) * share;
+  return before({ fromMs: fromMs + byMs, toMs: toMs + byMs }, nowMs);
+}
+
+function before({ fromMs, toMs }: Range, nowMs: number): Range {
+  const overMs = Math.max(0, toMs - nowMs);
+  return { fromMs: Math.floor((fromMs - overMs) / 1000) * 1000, toMs: Math.ceil((toMs - overMs) / 1000) * 1000 };
+}
+
 /** What a native datetime-local field holds. */
 export function toLocalField(unixMs: number): string {
   return `${formatDate(unixMs)}T${formatTime(unixMs)}`;

@@ -6,10 +6,11 @@ import { formatCount, formatDuration, formatShare } from '../lib/format.ts';
 import { kindTitles } from '../lib/frame-kind.ts';
 import { isTimeKind, kindOrder, parseWithout } from '../lib/profile-types.ts';
 import { kindsOf, shareOf } from '../lib/thread-timeline.ts';
-import { filterText, navigate, param } from '../state/address.ts';
+import { moved, type Range, resolveRange, zoomed } from '../lib/time-range.ts';
+import { filterText, navigate, param, setRange } from '../state/address.ts';
 import { apiUrl } from '../state/api.ts';
-import { useKeys } from '../state/keys.ts';
-import { queryFrom, queryTo } from '../state/live.ts';
+import { type KeyBinding, useKeys } from '../state/keys.ts';
+import { agentNowMs, queryFrom, queryTo } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
 import { KindLegend } from './kind-legend.tsx';
 import { Empty, EmptyActions, FailureNote, PageLink, SkeletonRows } from './parts.tsx';
@@ -21,6 +22,30 @@ const longList = 500;
 /** Ten minutes by the second: as long as the store keeps seconds. */
 const points = 600;
 
+/** By keys what the brush does by pointer, and back. */
+const rangeKeys: readonly KeyBinding[] = [
+  { key: '+', help: 'Zoom in and out in time', run: () => show(zoomed(shownRange(), 0.5, agentNowMs())) },
+  { key: '-', help: 'Zoom in and out in time', run: () => show(zoomed(shownRange(), 2, agentNowMs())) },
+  ...(['ArrowLeft', 'a'] as const).map(key => ({
+    key,
+    help: 'Earlier and later',
+    run: () => show(moved(shownRange(), -0.5, agentNowMs())),
+  })),
+  ...(['ArrowRight', 'd'] as const).map(key => ({
+    key,
+    help: 'Earlier and later',
+    run: () => show(moved(shownRange(), 0.5, agentNowMs())),
+  })),
+];
+
+function shownRange(): Range {
+  return resolveRange(queryFrom.peek(), queryTo.peek(), agentNowMs());
+}
+
+function show({ fromMs, toMs }: Range): void {
+  setRange(fromMs, toMs);
+}
+
 export function ThreadsPage() {
   const order = param('order') || 'active';
   const limit = param('all') === '1' ? longList : shortList;
@@ -30,7 +55,7 @@ export function ThreadsPage() {
   const without = parseWithout('cpu', param('without'));
   const result = answer.data;
   const toggleTable = () => navigate({ params: { table: isTable ? undefined : '1' } });
-  useKeys([{ key: 't', help: 'Threads as a table', run: toggleTable }]);
+  useKeys([{ key: 't', help: 'Threads as a table', run: toggleTable }, ...rangeKeys]);
   const present = useMemo(
     () => new Set<FrameKind>(result?.threads.flatMap(thread => thread.kinds.map(own => own.kind))),
     [result],
