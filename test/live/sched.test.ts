@@ -138,8 +138,8 @@ test('histograms count every wait, by what the thread slept in and how long', as
   // Those before the source was told which process it is are in the samples alone.
   assert.ok(sleep.calls <= counted && sleep.calls >= 0.9 * counted, `${sleep.calls} of ${counted} sleeps`);
   const long = sleep.buckets.slice(23).reduce((all, count) => all + count, 0);
-  // 2^23 ns are 8.4 ms.
-  assert.equal(long, sleep.calls, `all of 10 ms and more: ${sleep.buckets.join()}`);
+  // 2^23 ns are 8.4 ms. A thread that was kept from sleeping after it had set its timer sleeps shorter.
+  assert.ok(long >= 0.95 * sleep.calls, `of about 10 ms and more: ${sleep.buckets.join()}`);
   const woken = sums.find(({ operation }) => operation === 'run queue: woken');
   assert.ok(woken !== undefined && woken.calls >= sleep.calls - 1, `${woken?.calls} times woken after ${sleep.calls} sleeps`);
 });
