@@ -1,7 +1,6 @@
 /**
  * How long waits lasted, by kind: histograms that the programs keep of every wait. They have no stack to tell a cause by, so they go
- * by the system call, from the table in wait-cause.ts, by what a futex call
- * expects, and by the kernel's mark of block I/O.
+ * by the system call, from the table in wait-cause.ts, by what a futex call expects, and by the kernel's mark of block I/O.
  */
 
 import type { NativeObject } from '../../bpf/native.ts';

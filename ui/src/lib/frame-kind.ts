@@ -34,12 +34,12 @@ export const kindTitles: Readonly<Record<FrameKind, string>> = {
 export const kindMeanings: Readonly<Partial<Record<FrameKind, string>>> = {
   'on-cpu': 'it ran',
   runnable: 'it could run, and waited for a CPU',
-  lock: 'it waited for a lock or a condition (futex), or for a lock of the kernel',
+  lock: 'it waited for a lock that another one held, its own or the kernel’s',
   disk: 'it waited for a block device or a file system',
   network: 'it waited to receive or to send',
   idle: 'it waited for work: poll, epoll, accept, sleep',
   'page-fault': 'it waited for a page of memory',
-  waiting: 'it waited for a pipe, a child process, or what is not known',
+  waiting: 'it waited for a condition, a pipe, a child process, or what is not known',
 };
 
 export const frameKinds = Object.keys(kindTitles) as FrameKind[];
