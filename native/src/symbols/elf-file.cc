@@ -74,6 +74,7 @@ bool ElfFile::readHeader(const ByteSource &source) {
     }
     auto take = [this](const auto &header) {
         machine_ = header.e_machine;
+        entryAddress_ = header.e_entry;
         programHeaderOffset_ = header.e_phoff;
         programHeaderCount_ = header.e_phnum;
         programHeaderSize_ = header.e_phentsize;

@@ -41,6 +41,8 @@ class ElfFile {
     bool is64() const { return is64_; }
     uint16_t machine() const { return machine_; }
     const std::vector<Segment> &segments() const { return segments_; }
+    /** Where the kernel enters a program, or the dynamic linker. 0 where that is nowhere. */
+    uint64_t entryAddress() const { return entryAddress_; }
     /** Hex; empty where the file has none. */
     const std::string &buildId() const { return buildId_; }
     /** ELF address of .eh_frame_hdr (PT_GNU_EH_FRAME): how .eh_frame is found without section headers. */
@@ -75,6 +77,7 @@ class ElfFile {
     uint32_t sectionHeaderCount_ = 0;
     uint32_t sectionHeaderSize_ = 0;
     uint32_t sectionNameIndex_ = 0;
+    uint64_t entryAddress_ = 0;
     uint64_t headerHash_ = 0;
     std::optional<uint64_t> ehFrameHeaderAddress_;
     std::string buildId_;

@@ -6,7 +6,7 @@
 namespace hotspan::unwind {
 
 /** Where a function is described. The numbers are their order of trust where two describe one function. */
-enum class RangeOwner : uint32_t { ehFrame = 0, gopclntab = 1, debugFrame = 2 };
+enum class RangeOwner : uint32_t { ehFrame = 0, gopclntab = 1, debugFrame = 2, shape = 3 };
 
 constexpr uint32_t maxRangeOffset = (1U << 30) - 1;
 

@@ -6,6 +6,7 @@
 #include <elf.h>
 #include <memory>
 
+#include "bare-code.h"
 #include "cfi-section.h"
 #include "code-range.h"
 #include "compressed-section.h"
@@ -60,7 +61,8 @@ void mergeRanges(std::vector<CodeRange> &ranges, const std::vector<CodeRange> &m
 
 class TableBuilder {
   public:
-    TableBuilder(const ByteSource &source, const ElfFile &elf) : source_(source), elf_(elf), code_(elf) {}
+    TableBuilder(const ByteSource &source, const ElfFile &elf)
+        : source_(source), elf_(elf), code_(elf), bareCode_(source, elf) {}
 
     UnwindTable build(std::string &problem);
 
@@ -68,6 +70,7 @@ class TableBuilder {
     void collectEhFrame();
     void collectGo();
     void collectDebugFrame();
+    void collectBareCode();
     void collectFrom(std::unique_ptr<CfiSection> &section, size_t functionCount, const char *name);
     void add(std::vector<CodeRange> ranges, const char *name);
     void writeRows(TableWriter &writer);
@@ -82,6 +85,7 @@ class TableBuilder {
     std::optional<symbols::GoModule> goModule_;
     std::unique_ptr<GoRows> goRows_;
     std::unique_ptr<CfiSection> debugFrame_;
+    BareCode bareCode_;
     std::vector<uint8_t> inflated_;
     ByteSource inflatedSource_;
     std::vector<CodeRange> ranges_;
@@ -161,11 +165,22 @@ void TableBuilder::collectDebugFrame() {
     collectFrom(debugFrame_, wholeSection, "debug_frame");
 }
 
+void TableBuilder::collectBareCode() {
+    // A file that describes nothing is walked by frame pointers, with roots as these have them.
+    if (!ranges_.empty()) {
+        std::vector<CodeRange> ranges;
+        bareCode_.collect(code_, sections_, ranges_, ranges);
+        sortRanges(ranges);
+        mergeRanges(ranges_, ranges);
+    }
+}
+
 void TableBuilder::writeRange(const CodeRange &range, uint64_t end, RowSink &sink) {
     // Stands if the function gives no rows at all.
     sink.row(range.begin, UNWIND_CFA_UNKNOWN);
     bool isSound = range.owner() == RangeOwner::ehFrame     ? ehFrame_->rowsOf(range, end, sink)
                    : range.owner() == RangeOwner::gopclntab ? goRows_->rowsOf(range, end, sink)
+                   : range.owner() == RangeOwner::shape     ? bareCode_.rowsOf(range, end, sink)
                                                             : debugFrame_->rowsOf(range, end, sink);
     damagedCount_ += isSound ? 0 : 1;
 }
@@ -198,6 +213,7 @@ UnwindTable TableBuilder::build(std::string &problem) {
     collectEhFrame();
     collectGo();
     collectDebugFrame();
+    collectBareCode();
     sections_ = {};
     TableWriter writer;
     writeRows(writer);

@@ -3,6 +3,7 @@
  * `readelf --debug-dump=frames-interp FILE` from stdin. Every row must hold from its address to the last byte before
  * the next. Prints one line of counts; exits 1 where anything differs.
  */
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -110,15 +111,19 @@ class Checker {
         : table_(table), code_(code), isGo_(isGo) {}
 
     void readLine(const char *line);
+    /** Of code that has a rule by its shape. */
+    void tell(uint64_t begin, uint64_t end) { shaped_.emplace_back(begin, end); }
     Counts finish();
 
   private:
     void closeFunction();
     void check(const Row &row, uint64_t address);
+    bool isTold(uint64_t address) const;
 
     const unwind::UnwindTable &table_;
     const unwind::CodeSegments &code_;
     bool isGo_;
+    std::vector<std::pair<uint64_t, uint64_t>> shaped_;
     Counts counts_;
     std::vector<std::string> columns_;
     std::vector<Row> rows_;
@@ -213,6 +218,12 @@ void Checker::readLine(const char *line) {
     }
 }
 
+/** Whether it is code, or the padding before it, whose rule does not come from call frame information. */
+bool Checker::isTold(uint64_t address) const {
+    return std::any_of(shaped_.begin(), shaped_.end(),
+                       [address](const auto &range) { return address + 16 > range.first && address < range.second; });
+}
+
 Counts Checker::finish() {
     closeFunction();
     // Behind a function that nothing follows there is no rule.
@@ -221,7 +232,7 @@ Counts Checker::finish() {
         uint64_t nextBegin = next != functions_.end() ? next->first : UINT64_MAX;
         if (nextBegin >= at->second && nextBegin - at->second > 15) {
             counts_.gaps++;
-            if (unwind::unwindRuleAt(table_, at->second) != UNWIND_CFA_NONE) {
+            if (unwind::unwindRuleAt(table_, at->second) != UNWIND_CFA_NONE && !isTold(at->second)) {
                 fprintf(stderr, "%" PRIx64 ": a rule where no function is\n", at->second);
                 counts_.differing++;
             }
@@ -248,6 +259,12 @@ int main(int argc, char **argv) {
     }
     unwind::CodeSegments code(*elf);
     Checker checker(*table, code, argc > 2);
+    checker.tell(elf->entryAddress(), elf->entryAddress() + 1);
+    for (const symbols::Section &section : elf->readSections(source)) {
+        if (section.name.starts_with(".plt") || section.name == ".iplt") {
+            checker.tell(section.address, section.address + section.sizeBytes);
+        }
+    }
     char line[4096];
     while (fgets(line, sizeof line, stdin) != nullptr) {
         checker.readLine(line);

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { copyFileSync, openSync, readFileSync, realpathSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -163,6 +163,48 @@ function rulesAt(file: string, addresses: readonly bigint[]): string[] {
   const out = execFileSync(join(programDir, 'table-tool'), ['rules', file], { input, encoding: 'utf8', maxBuffer: 1 << 26 });
   return out.trimEnd().split('\n');
 }
+
+test('code without call frame information has a rule where its shape tells it', () => {
+  const linker = realpathSync('/lib64/ld-linux-x86-64.so.2');
+  const header = execFileSync('readelf', ['-h', linker], { encoding: 'utf8' });
+  const entry = BigInt(/Entry point address: +(0x[0-9a-f]+)/.exec(header)?.[1] ?? '0');
+  const code = [...disassemble(linker).values()].flat();
+  const start = code.slice(code.findIndex(({ address }) => address === entry));
+  const length = start.findIndex(({ text }) => /^jmp +\*%r12/.test(text)) + 1;
+  const root = rulesAt(
+    linker,
+    start.slice(0, length).map(({ address }) => address),
+  );
+  assert.ok(length > 10 && root.every(rule => rule === 'end'), root.join(', '));
+
+  const stubsOf = (file: string) => {
+    const dump = execFileSync('objdump', ['-d', '--no-show-raw-insn', '-j', '.plt', file], { encoding: 'utf8' });
+    return [...dump.matchAll(/^ *([0-9a-f]+):\t(.*\S)/gm)].map(([, address, text]) => ({
+      address: BigInt(`0x${address}`),
+      text: text ?? '',
+    }));
+  };
+  const check = (file: string) => {
+    const stubs = stubsOf(file);
+    const rules = rulesAt(
+      file,
+      stubs.map(({ address }) => address),
+    );
+    let pushed = 8;
+    stubs.forEach(({ text, address }, index) => {
+      // The first stub begins below what the others pushed.
+      if (index === 0 && text.startsWith('push')) pushed = 16;
+      if (!/^(nop|xchg)/.test(text)) assert.match(rules[index] ?? '', shapeOf(pushed), `${address.toString(16)}: ${text}`);
+      if (text.startsWith('push')) pushed += 8;
+      else if (/^jmp/.test(text) && pushed > 8) pushed = 8;
+    });
+    return stubs.length;
+  };
+  const shapeOf = (bytes: number) => (bytes === 24 ? /^rsp\+24$/ : bytes === 16 ? /^(rsp\+16|plt)/ : /^(rsp\+8|plt)/);
+  assert.ok(check(build('stubs-static', 'gcc', ['-static', '-o', '{out}', '{src}functions.c'])) > 10);
+  if (spawnSync('ld.lld', ['--version']).status !== 0) return;
+  assert.ok(check(build('stubs-lld', 'clang', ['-fuse-ld=lld', '-Wl,-z,lazy', '-o', '{out}', '{src}functions.c'])) > 6);
+});
 
 test('tables of Go programs agree with the depths that Go writes for debuggers', {
   timeout: 120_000,
