@@ -40,6 +40,17 @@ test('samples are counted by what their stacks begin with', () => {
   };
   assert.deepEqual(
     [...tallyProfile(profile, new Set([7]))],
-    [[7, { samples: 10, complete: 5, reasons: { 'no table': 3 }, falseRoots: { leaf: 2 } }]],
+    [
+      [
+        7,
+        {
+          samples: 10,
+          complete: 5,
+          reasons: { 'no table': 3 },
+          falseRoots: { leaf: 2 },
+          places: { 'incomplete: no table: leaf [x+0]': 3, 'false root: leaf [x+0]': 2 },
+        },
+      ],
+    ],
   );
 });

@@ -12,6 +12,8 @@ export interface LiveTally {
   readonly reasons: Record<string, number>;
   /** Samples that claim to be complete and begin elsewhere, by the name of what they begin with: they lie. */
   readonly falseRoots: Record<string, number>;
+  /** Both of these, by the reason and the functions that the stack was lost above, outermost first. */
+  readonly places: Record<string, number>;
 }
 
 const incompletePrefix = 'incomplete: ';
@@ -33,12 +35,34 @@ function add(record: Record<string, number>, key: string, count: number): void {
   record[key] = (record[key] ?? 0) + count;
 }
 
-function countEntry(tally: LiveTally, root: FrameRow | undefined, count: number): void {
+function placeOf(frames: readonly (FrameRow | undefined)[]): string {
+  const words = (frame: FrameRow | undefined) => {
+    const name = frame?.lines.at(-1)?.name ?? '';
+    return frame?.kind === 'kernel' ? 'kernel' : `${name} [${frame?.module.split('/').at(-1)}+${frame?.address.toString(16)}]`;
+  };
+  return frames.map(words).join(' > ');
+}
+
+function countEntry(tally: LiveTally, frames: readonly (FrameRow | undefined)[], count: number): void {
+  const root = frames.at(-1);
   tally.samples += count;
   const name = root?.lines.at(-1)?.name ?? 'no frames';
-  if (name.startsWith(incompletePrefix)) add(tally.reasons, name.slice(incompletePrefix.length), count);
-  else if (root === undefined || !isRoot(root)) add(tally.falseRoots, name, count);
-  else tally.complete += count;
+  const isIncomplete = name.startsWith(incompletePrefix);
+  if (!isIncomplete && root !== undefined && isRoot(root)) {
+    tally.complete += count;
+    return;
+  }
+  if (isIncomplete) add(tally.reasons, name.slice(incompletePrefix.length), count);
+  else add(tally.falseRoots, name, count);
+  add(
+    tally.places,
+    `${isIncomplete ? name : 'false root'}: ${placeOf(frames.slice(isIncomplete ? -4 : -3, isIncomplete ? -1 : undefined).toReversed())}`,
+    count,
+  );
+}
+
+export function emptyTally(): LiveTally {
+  return { samples: 0, complete: 0, reasons: {}, falseRoots: {}, places: {} };
 }
 
 /** By pid. Samples of other programs, and those that were in the kernel alone, do not count. */
@@ -49,9 +73,13 @@ export function tallyProfile(profile: FullProfile, pids: ReadonlySet<number>): M
     const frames = profile.stacks[stack] ?? [];
     const root = profile.frames[frames.at(-1) ?? -1];
     if (!pids.has(pid) || root?.kind === 'kernel') continue;
-    const tally = tallies.get(pid) ?? { samples: 0, complete: 0, reasons: {}, falseRoots: {} };
+    const tally = tallies.get(pid) ?? emptyTally();
     tallies.set(pid, tally);
-    countEntry(tally, root, count);
+    countEntry(
+      tally,
+      frames.map(frame => profile.frames[frame]),
+      count,
+    );
   }
   return tallies;
 }

@@ -1,11 +1,12 @@
 /**
- * node test/unwind/live.ts [--seconds 60] [--hz 199] [PATTERN...]: runs every member of the zoo and the real programs at once, records the
- * host, and prints what share of each one's samples reaches the thread's true root, and why the others do not. Root.
+ * node test/unwind/live.ts [--seconds 10] [--hz 199] [--group 8] [PATTERN...]: runs the members of the zoo and the real programs in groups,
+ * records the host for so long with each, and prints what share of each one's samples reaches the thread's true root, why the others do
+ * not, and above which functions they were lost. Root.
  */
 
 import { parseArgs } from 'node:util';
 import { MEMBERS, missingTool } from '../zoo/members.ts';
-import { type LiveTally, recordLive } from './live-tally.ts';
+import { emptyTally, type LiveTally, recordLive } from './live-tally.ts';
 import { REAL_PROGRAMS } from './real-programs.ts';
 import type { Subject } from './subject.ts';
 import { startMember } from './truth.ts';
@@ -17,46 +18,68 @@ function describe(name: string, { samples, complete, reasons, falseRoots }: Live
   return [name.padEnd(26), samples, complete, share, others].join(' | ');
 }
 
-async function startAll(isWanted: (name: string) => boolean): Promise<Subject[]> {
+type Start = readonly [string, () => Promise<Subject | string>];
+
+function startsOf(patterns: readonly string[]): Start[] {
+  const members = MEMBERS.filter(member => missingTool(member) === undefined);
+  const starts: Start[] = [
+    ...members.map(member => [member.name, () => startMember(member)] as const),
+    ...Object.entries(REAL_PROGRAMS),
+  ];
+  return starts.filter(([name]) => patterns.length === 0 || patterns.some(pattern => name.includes(pattern)));
+}
+
+function addTo(total: LiveTally, tally: LiveTally): void {
+  total.samples += tally.samples;
+  total.complete += tally.complete;
+  for (const key of ['reasons', 'falseRoots'] as const) {
+    for (const [word, count] of Object.entries(tally[key])) total[key][word] = (total[key][word] ?? 0) + count;
+  }
+}
+
+/** Records one group while it runs, and prints a line for each of its members. */
+async function observe(group: readonly Start[], durationMs: number, frequencyHz: number): Promise<LiveTally> {
+  const total = emptyTally();
   const subjects: Subject[] = [];
-  for (const member of MEMBERS) {
-    if (isWanted(member.name) && missingTool(member) === undefined) subjects.push(await startMember(member));
+  try {
+    for (const [, start] of group) {
+      const subject = await start();
+      if (typeof subject !== 'string') subjects.push(subject);
+    }
+    const tallies = await recordLive(new Set(subjects.map(({ pid }) => pid)), durationMs, frequencyHz);
+    for (const { name, pid } of subjects) {
+      const tally = tallies.get(pid) ?? emptyTally();
+      console.log(describe(name, tally));
+      for (const [place, count] of Object.entries(tally.places)
+        .sort((left, right) => right[1] - left[1])
+        .slice(0, 6)) {
+        console.log(`    ${count} x ${place}`);
+      }
+      addTo(total, tally);
+    }
+  } finally {
+    for (const subject of subjects) subject.stop();
   }
-  for (const [name, start] of Object.entries(REAL_PROGRAMS)) {
-    const subject = isWanted(name) ? await start() : 'unwanted';
-    if (typeof subject !== 'string') subjects.push(subject);
-  }
-  return subjects;
+  return total;
 }
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { seconds: { type: 'string', default: '60' }, hz: { type: 'string', default: '199' } },
+    options: {
+      seconds: { type: 'string', default: '10' },
+      hz: { type: 'string', default: '199' },
+      group: { type: 'string', default: '8' },
+    },
   });
-  const subjects = await startAll(name => positionals.length === 0 || positionals.some(pattern => name.includes(pattern)));
-  try {
-    const pids = new Set(subjects.map(({ pid }) => pid));
-    const tallies = await recordLive(pids, Number(values.seconds) * 1000, Number(values.hz));
-    const total: LiveTally = { samples: 0, complete: 0, reasons: {}, falseRoots: {} };
-    console.log('member | samples | reach the root | share | the others');
-    for (const { name, pid } of subjects) {
-      const tally = tallies.get(pid);
-      if (!tally) {
-        console.log(`${name.padEnd(26)} | 0`);
-        continue;
-      }
-      console.log(describe(name, tally));
-      total.samples += tally.samples;
-      total.complete += tally.complete;
-      for (const [reason, count] of Object.entries(tally.reasons)) total.reasons[reason] = (total.reasons[reason] ?? 0) + count;
-      for (const [root, count] of Object.entries(tally.falseRoots))
-        total.falseRoots[root] = (total.falseRoots[root] ?? 0) + count;
-    }
-    console.log(describe('all', total));
-  } finally {
-    for (const subject of subjects) subject.stop();
+  const starts = startsOf(positionals);
+  const size = Number(values.group);
+  const total = emptyTally();
+  console.log('member | samples | reach the root | share | the others');
+  for (let first = 0; first < starts.length; first += size) {
+    addTo(total, await observe(starts.slice(first, first + size), Number(values.seconds) * 1000, Number(values.hz)));
   }
+  console.log(describe('all', total));
 }
 
 await main();
