@@ -9,11 +9,11 @@ import { runTool } from '../../../scripts/lib/steps.ts';
 import { MEMBERS } from '../../../test/zoo/members.ts';
 
 const parts = ['walk', 'table-writer', 'unwind-table', 'byte-window', 'cfi-expression', 'cfi-program', 'cfi-section'];
-const goParts = ['go-rows', 'code-scan', 'instruction'];
+const codeParts = ['go-rows', 'bare-code', 'code-scan', 'instruction'];
 
 /** The walk, and the making of tables that it needs to be tried. */
 export const walkSources: readonly string[] = [
-  ...[...parts, ...goParts, 'compressed-section', 'eh-frame-header'].map(name => `native/src/unwind/${name}.cc`),
+  ...[...parts, ...codeParts, 'compressed-section', 'eh-frame-header'].map(name => `native/src/unwind/${name}.cc`),
   ...['byte-source', 'elf-file', 'go-module'].map(name => `native/src/symbols/${name}.cc`),
 ];
 const sources = ['native/test/walk/walk-live.cc', 'native/src/symbols/proc-maps.cc', ...walkSources];
