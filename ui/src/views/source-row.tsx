@@ -24,7 +24,7 @@ export function SourceRow({ source, isOpen, onChange }: SourceRowProps) {
     <>
       <tr class="clickable" aria-selected={isOpen} onClick={toggle} data-testid={`source-${source.name}`}>
         <td>
-          <button type="button" class="plain" aria-expanded={isOpen}>
+          <button type="button" class="plain" aria-expanded={isOpen} title={source.title}>
             <span class="twist">{isOpen ? '▾' : '▸'}</span>
             <b>{source.name}</b> <span class="dim">{source.title}</span>
           </button>

@@ -112,7 +112,7 @@ function Facts({ result }: { result: ThreadsResult }) {
 function Order({ order }: { order: string }) {
   return (
     <label class="row dim">
-      first
+      order
       <select
         class="field-button"
         value={order}

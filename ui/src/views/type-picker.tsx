@@ -94,6 +94,7 @@ function TypeLine(props: { type: ProfileType; isCurrent: boolean; choose: (id: s
       class={missing.length === 0 ? 'menu-item type-line' : 'menu-item type-line off'}
       role="menuitemradio"
       aria-checked={isCurrent}
+      title={type.hint}
       onClick={() => choose(type.id)}
       data-testid={`choose-${type.id}`}
     >
