@@ -8,7 +8,14 @@ import { waitsBySyscall } from './wait-latencies.ts';
 test('every system call whose cause is known is counted under it, and fits the programs’ table', () => {
   const waits = waitsBySyscall();
   for (const [syscall] of causeOfSyscall) {
-    const cause = causeOfSleep({ functions: [], callers: () => [], isLock: false, syscall, isIoWait: false, isUninterruptible: false });
+    const cause = causeOfSleep({
+      functions: [],
+      callers: () => [],
+      isLock: false,
+      syscall,
+      isIoWait: false,
+      isUninterruptible: false,
+    });
     assert.equal(waits.get(syscall), cause.replaceAll(' ', '_'), `system call ${syscall}`);
   }
   // SCHED_CALLS of bpf/sched/sched.bpf.c.
