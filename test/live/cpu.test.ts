@@ -10,7 +10,7 @@ import { accountedFor, isEmulated, runSource, type SourceRun } from './source-ru
 
 /** Enough samples in few seconds that chance moves a share of 60 % by less than a point; an emulated CPU would do little else. */
 const hz = isEmulated ? 199 : 997;
-const runSeconds = isEmulated ? 10 : 5;
+const runSeconds = isEmulated ? 6 : 5;
 /** An emulated CPU that does not get to run misses ticks, several in a row. */
 const shareTolerance = isEmulated ? 0.15 : 0.02;
 // An emulated clock loses ticks as it likes when its host is busy, so there only a total above what was used would be a fault.

@@ -33,7 +33,21 @@ interface ThreadReport {
   readonly elapsedNs: number;
 }
 
-async function observe(program: string): Promise<{ reports: ThreadReport[]; samples: readonly Sample[] }> {
+interface Observed {
+  readonly reports: ThreadReport[];
+  readonly samples: readonly Sample[];
+}
+
+/** Two tests look at the same program: one run serves both. */
+const observed = new Map<string, Promise<Observed>>();
+
+function observe(program: string): Promise<Observed> {
+  const running = observed.get(program) ?? observeOnce(program);
+  observed.set(program, running);
+  return running;
+}
+
+async function observeOnce(program: string): Promise<Observed> {
   const binary = await buildZoo('waits');
   const source = await runSource(kits.sched);
   try {

@@ -8,7 +8,7 @@ import { startAnimal } from '../../../test/zoo/zoo.ts';
 import { functionNames, type LiveWalks, unwindRoot, type WalkedName, walkedMembers, walkLive } from './walk-live.ts';
 
 const hz = isEmulated ? 199 : 997;
-const seconds = isEmulated ? 8 : 2;
+const seconds = isEmulated ? 4 : 2;
 /** A host that is shared gives a program as little as a tenth of a CPU. */
 const minSamples = isEmulated ? 30 : 100;
 
