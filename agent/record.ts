@@ -24,6 +24,12 @@ const sourcesOf: Readonly<Record<RecordEvent, readonly SourceName[]>> = {
   offcpu: ['sched'],
   runq: ['sched'],
   wakeup: ['sched'],
+  faults: ['fault'],
+  'rss-growth': ['fault'],
+  'rss-released': ['fault'],
+  mapped: ['mem'],
+  unmapped: ['mem'],
+  'go-heap': ['mem'],
 };
 
 /** A source that can watch one process alone is told which. */

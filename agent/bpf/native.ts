@@ -42,7 +42,9 @@ export type AttachSpec =
   | { readonly type: 'uprobe'; readonly path: string; readonly offset: number; readonly isReturn: boolean; readonly pid?: number }
   | { readonly type: 'tracepoint'; readonly category: string; readonly name: string }
   /** Sampling on every CPU by the software cpu-clock (or hardware cycles); idle is not sampled. */
-  | { readonly type: 'perf'; readonly event: 'cpu-clock' | 'cycles'; readonly frequencyHz: number; readonly pid?: number };
+  | { readonly type: 'perf'; readonly event: 'cpu-clock' | 'cycles'; readonly frequencyHz: number; readonly pid?: number }
+  /** Each page fault of all processes, where the kernel counts it: after it was served. */
+  | { readonly type: 'page-faults'; readonly isMajor: boolean };
 
 export interface ProgramStats {
   name: string;

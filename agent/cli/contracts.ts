@@ -8,7 +8,19 @@ import type { SpanDetail } from '../store/rows.ts';
 export type RunAgent = (config: Config) => Promise<number>;
 
 /** Profile types that `hotspan record` can make. */
-export const recordEvents = ['cpu', 'wall', 'offcpu', 'runq', 'wakeup'] as const;
+export const recordEvents = [
+  'cpu',
+  'wall',
+  'offcpu',
+  'runq',
+  'wakeup',
+  'faults',
+  'rss-growth',
+  'rss-released',
+  'mapped',
+  'unmapped',
+  'go-heap',
+] as const;
 export type RecordEvent = (typeof recordEvents)[number];
 
 export interface RecordOptions {

@@ -2,27 +2,33 @@
 
 import { decodeCpu, type CpuEvent } from './cpu.ts';
 import { decodeExec, type ExecEvent } from './exec.ts';
+import { decodeFault, type FaultEvent } from './fault.ts';
 import { decodeFile, type FileEvent } from './file.ts';
 import { decodeFunc, type FuncEvent } from './func.ts';
+import { decodeMem, type MemEvent } from './mem.ts';
 import { decodeSched, type SchedEvent } from './sched.ts';
 
 export * from './cpu.ts';
 export * from './exec.ts';
+export * from './fault.ts';
 export * from './file.ts';
 export * from './func.ts';
+export * from './mem.ts';
 export * from './sched.ts';
 export * from './shared.ts';
 
-export type SourceName = 'cpu' | 'exec' | 'file' | 'func' | 'sched';
+export type SourceName = 'cpu' | 'exec' | 'fault' | 'file' | 'func' | 'mem' | 'sched';
 
-export const sourceNames = ['cpu', 'exec', 'file', 'func', 'sched'] as const;
+export const sourceNames = ['cpu', 'exec', 'fault', 'file', 'func', 'mem', 'sched'] as const;
 
 /** The events of each source. */
 export interface EventOf {
   cpu: CpuEvent;
   exec: ExecEvent;
+  fault: FaultEvent;
   file: FileEvent;
   func: FuncEvent;
+  mem: MemEvent;
   sched: SchedEvent;
 }
 
@@ -32,8 +38,10 @@ export type Decoder<N extends SourceName> = (data: Buffer, offset: number, lengt
 export const decoders: { readonly [N in SourceName]: Decoder<N> } = {
   cpu: decodeCpu,
   exec: decodeExec,
+  fault: decodeFault,
   file: decodeFile,
   func: decodeFunc,
+  mem: decodeMem,
   sched: decodeSched,
 };
 

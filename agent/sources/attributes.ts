@@ -32,6 +32,9 @@ export const attributes = {
   fileInode: 'hotspan.file.inode',
   openFlags: 'hotspan.file.open_flags',
   openMode: 'hotspan.file.open_mode',
+  /** Process whose wish for memory had another one killed. */
+  oomCausePid: 'hotspan.oom.cause.pid',
+  oomCauseName: 'hotspan.oom.cause.name',
   /** Address of the probed function. */
   functionAddress: 'hotspan.function.address',
   /** Binary that holds the probed function; empty for the kernel. */

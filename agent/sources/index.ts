@@ -3,16 +3,20 @@
 import type { SourceName } from '../events/index.ts';
 import { cpuKit } from './cpu/kit.ts';
 import { execKit } from './exec/kit.ts';
+import { faultKit } from './fault/kit.ts';
 import { fileKit } from './file/kit.ts';
 import { funcKit } from './func/kit.ts';
+import { memKit } from './mem/kit.ts';
 import { schedKit } from './sched/kit.ts';
 import type { SourceKit, SourceSettings } from './source.ts';
 
 export const kits = {
   cpu: cpuKit,
   exec: execKit,
+  fault: faultKit,
   file: fileKit,
   func: funcKit,
+  mem: memKit,
   sched: schedKit,
 } as const satisfies { readonly [N in SourceName]: SourceKit<N> };
 

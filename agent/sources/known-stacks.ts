@@ -47,12 +47,15 @@ export const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'no
 /** Of a tracepoint's program on kernels 5.10 to 7.2. */
 const ownFrame = /^(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_|bpf_trampoline_|trace_sched_)/;
 
+/** Where the names of a stack's functions come from. */
+export type StackNames = Pick<KernelNames, 'want' | 'wantUser' | 'of'>;
+
 export class KnownStacks {
-  private readonly names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>;
+  private readonly names: StackNames;
   private readonly stacks = new Map<bigint, KnownStack>();
   private readonly withRaw = new Set<bigint>();
 
-  constructor(names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>) {
+  constructor(names: StackNames) {
     this.names = names;
   }
 

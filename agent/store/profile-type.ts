@@ -26,6 +26,13 @@ const storedTypes: Readonly<Record<string, StoredType>> = {
   runq: { source: 'sched', ...waits },
   wakeup: { source: 'sched', ...waits },
   threads: { source: 'sched', ...waits },
+  faults: { source: 'fault', unit: 'count', rateUnit: 'faults/s', isCounted: false },
+  'rss-growth': { source: 'fault', unit: 'bytes', rateUnit: 'bytes/s', isCounted: false },
+  mapped: { source: 'mem', unit: 'bytes', rateUnit: 'bytes/s', isCounted: true },
+  unmapped: { source: 'mem', unit: 'bytes', rateUnit: 'bytes/s', isCounted: true },
+  'go-heap': { source: 'mem', unit: 'bytes', rateUnit: 'bytes/s', isCounted: true },
+  malloc: { source: 'mem', unit: 'bytes', rateUnit: 'bytes/s', isCounted: true },
+  'rss-released': { source: 'fault', unit: 'bytes', rateUnit: 'bytes/s', isCounted: false },
 };
 
 const parts: Readonly<Record<string, readonly string[]>> = { [wallType]: ['cpu', 'offcpu', 'runq'] };

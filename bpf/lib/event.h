@@ -57,7 +57,7 @@ enum drop_reason {
             *count += 1;                                                                                               \
     }                                                                                                                  \
     /* Hands size bytes to the perf buffer of this CPU; counts it as emitted or as lost. */                            \
-    static __always_inline void source##_emit(void *ctx, void *event, __u32 size) {                                    \
+    static __always_inline __attribute__((unused)) void source##_emit(void *ctx, void *event, __u32 size) {            \
         long err = bpf_perf_event_output(ctx, &source##_events, BPF_F_CURRENT_CPU, event, size);                       \
         source##_count(err ? DROP_BUFFER_FULL : DROP_EMITTED);                                                         \
     }

@@ -85,7 +85,9 @@ enum stack_role {
     STACK_ROLE_WAKES,
     STACK_ROLE_INTERRUPTS,
     STACK_ROLE_PREEMPTED,
-    STACK_ROLE_USER, /* in the kernel by no will of its own, so that the user stack alone says where it is */
+    STACK_ROLE_CALLS,  /* in a system call */
+    STACK_ROLE_FAULTS, /* a perf event's program: what the kernel did when it happened, without our own frames */
+    STACK_ROLE_USER,   /* in the kernel by no will of its own, so that the user stack alone says where it is */
 };
 
 /* Of the stacks of interrupts and threads, without KASAN: IRQ_STACK_SIZE and THREAD_SIZE. */
@@ -235,7 +237,7 @@ static __always_inline __u32 take_stack(void *ctx, struct stack_record *event, e
     struct stack_counts counts = {.user_end = UNWIND_END_NONE};
 
     if (role != STACK_ROLE_USER)
-        kernel_bytes = stack_kernel_below(ctx, event->tail, STACK_TRACING_FRAMES);
+        kernel_bytes = stack_kernel_below(ctx, event->tail, role == STACK_ROLE_FAULTS ? 0 : STACK_TRACING_FRAMES);
     if (role != STACK_ROLE_INTERRUPTS)
         user_bytes = stack_user(ctx, event->tail + kernel_bytes, &counts);
     counts.kernel_depth = (__u16)(kernel_bytes / 8);

@@ -182,6 +182,30 @@ static int AttachPerfToProcess(bpf_program *program, const AttachSpec &spec, Lin
     return state.links.empty() ? -ESRCH : 0;
 }
 
+// Each fault on each CPU, at the place where the kernel counts it: after it was served, with the registers that caused
+// it.
+static int AttachPageFaults(bpf_program *program, const AttachSpec &spec, LinkState &state) {
+    for (int cpu : OnlineCpus()) {
+        perf_event_attr attributes{};
+        attributes.size = sizeof(attributes);
+        attributes.type = PERF_TYPE_SOFTWARE;
+        attributes.config = spec.is_major ? static_cast<__u64>(PERF_COUNT_SW_PAGE_FAULTS_MAJ)
+                                          : static_cast<__u64>(PERF_COUNT_SW_PAGE_FAULTS_MIN);
+        attributes.sample_period = 1;
+        // Without it the kernel does not hand the address to the program.
+        attributes.sample_type = PERF_SAMPLE_ADDR;
+        int event = PerfEventOpen(&attributes, -1, cpu);
+        // ENODEV: the CPU went offline after it was listed.
+        if (event == -ENODEV)
+            continue;
+        if (event < 0)
+            return event;
+        if (int error = LinkPerfEvent(program, Fd(event), state))
+            return error;
+    }
+    return 0;
+}
+
 static int AttachPerf(bpf_program *program, const AttachSpec &spec, LinkState &state, std::string &detail) {
     if (spec.pid >= 0)
         return AttachPerfToProcess(program, spec, state);
@@ -228,6 +252,8 @@ int Attach(bpf_program *program, const AttachSpec &spec, LinkState &state, std::
         return AttachUprobe(program, spec, state, detail);
     case AttachSpec::Type::tracepoint:
         return AttachTracepoint(program, spec.category, spec.name, state, detail);
+    case AttachSpec::Type::page_faults:
+        return AttachPageFaults(program, spec, state);
     case AttachSpec::Type::perf:
         return AttachPerf(program, spec, state, detail);
     }

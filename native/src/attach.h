@@ -11,7 +11,7 @@ struct LinkState;
 
 // A JS AttachSpec. Fields that a type does not use keep their defaults.
 struct AttachSpec {
-    enum class Type { automatic, kprobe, uprobe, tracepoint, perf };
+    enum class Type { automatic, kprobe, uprobe, tracepoint, perf, page_faults };
     Type type = Type::automatic;
     std::string symbol;         // kprobe
     std::string path;           // uprobe
@@ -19,6 +19,7 @@ struct AttachSpec {
     size_t offset = 0;
     bool is_return = false;
     bool is_hardware = false; // perf: cycles instead of cpu-clock
+    bool is_major = false;    // page_faults
     unsigned frequency_hz = 0;
     int pid = -1; // all processes
 };

@@ -245,6 +245,7 @@ static std::optional<AttachSpec> ReadSpec(const Napi::CallbackInfo &info, size_t
     spec.name = StringField(object, "name");
     spec.is_return = BoolField(object, "isReturn");
     spec.is_hardware = StringField(object, "event") == "cycles";
+    spec.is_major = BoolField(object, "isMajor");
     bool is_valid = offset >= 0 && offset < 9e15 && pid >= -1 && pid < 4194305 && frequency >= 0 && frequency <= 1e6;
     if (type == "auto")
         spec.type = AttachSpec::Type::automatic;
@@ -256,6 +257,8 @@ static std::optional<AttachSpec> ReadSpec(const Napi::CallbackInfo &info, size_t
         spec.type = AttachSpec::Type::tracepoint;
     else if (type == "perf" && frequency >= 1)
         spec.type = AttachSpec::Type::perf;
+    else if (type == "page-faults")
+        spec.type = AttachSpec::Type::page_faults;
     else
         is_valid = false;
     if (!is_valid) {

@@ -7,9 +7,11 @@ import { runInNewContext } from 'node:vm';
 import { decoders, type EventOf, type SourceName, sourceNames } from '../../agent/events/index.ts';
 import { CpuSource } from '../../agent/sources/cpu/cpu.ts';
 import { ExecSource } from '../../agent/sources/exec/exec.ts';
+import { FaultSource } from '../../agent/sources/fault/fault.ts';
 import { FileSource } from '../../agent/sources/file/file.ts';
 import { FuncSource } from '../../agent/sources/func/func.ts';
 import { kits } from '../../agent/sources/index.ts';
+import { MemSource } from '../../agent/sources/mem/mem.ts';
 import { SchedSource } from '../../agent/sources/sched/sched.ts';
 import { resolveSettings } from '../../agent/sources/settings.ts';
 import type { ProcessExit, ProcessStart, Sample, Sink, Source, Span } from '../../agent/sources/source.ts';
@@ -19,13 +21,15 @@ import { type EventShape, randomBytes, randomNumbers, randomRecord, shapesOf } f
 const makers = {
   cpu: () => new CpuSource(99),
   exec: () => new ExecSource({ ofProcess: () => '', ofImage: () => '' }),
+  fault: () => new FaultSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
   file: () => new FileSource([]),
   func: () => new FuncSource([]),
+  mem: () => new MemSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }, () => {}),
   sched: () => new SchedSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
 } as const satisfies { readonly [N in SourceName]: () => Source<N> };
 
 /** Their events say what the kernel's sums refer to: they are handed on with those, by the collector. */
-const keptForSums: ReadonlySet<SourceName> = new Set(['sched']);
+const keptForSums: ReadonlySet<SourceName> = new Set(['fault', 'mem', 'sched']);
 
 type AnyEvent = EventOf[SourceName];
 

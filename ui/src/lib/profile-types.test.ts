@@ -69,8 +69,8 @@ test('idle is left out of waits at first, and the address says only what differs
 });
 
 test('a type that is not known is shown as it comes', () => {
-  deepEqual(profileType('faults').sources, ['faults']);
-  equal(profileType('faults').chart.name, 'faults');
+  deepEqual(profileType('humidity').sources, ['humidity']);
+  equal(profileType('humidity').chart.name, 'humidity');
 });
 
 test('kinds of time keep their order and their gaps', () => {

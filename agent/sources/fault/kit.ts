@@ -1,0 +1,75 @@
+/** Source fault as the table lists it: its settings, and how its collector is run. */
+
+import { existsSync } from 'node:fs';
+import type { NativeObject } from '../../bpf/native.ts';
+import { writeFaultSettings } from '../../events/index.ts';
+import { KernelNames } from '../kernel-names.ts';
+import { startSource } from '../runtime.ts';
+import { numberSetting } from '../settings.ts';
+import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import { FaultSource, faultHooks } from './fault.ts';
+import { FaultCollector } from './fault-collector.ts';
+
+const settings: readonly SettingSpec[] = [
+  {
+    key: 'stacks',
+    kind: 'number',
+    unit: 'a second and CPU',
+    help: 'Stacks walked at most; faults beyond that are counted without one.',
+    default: 2000,
+    min: 0,
+    max: 1e6,
+  },
+  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+];
+
+/** 512 KiB per CPU: stacks come in bursts, when a program starts. */
+const pagesPerCpu = 128;
+
+/** Per CPU: a copied stack serves one fault alone, so that few of them are worth their 16 KiB. */
+const copyBytesPerSecond = 256 << 10;
+
+export const faultKit: SourceKit<'fault'> = {
+  name: 'fault',
+  title: 'Page faults by class of memory, and growth and release of resident memory, by stack',
+  isDefault: false,
+  settings,
+  hooks: faultHooks,
+  start(host, given) {
+    const source = new FaultSource(new KernelNames(host.symbolizer));
+    let current: SourceSettings = given;
+    let epoch: 0 | 1 = 0;
+    const settingsBytes = (values: SourceSettings): Uint8Array => {
+      current = values;
+      return writeFaultSettings({
+        stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
+        pid: numberSetting(values, 'pid'),
+        epoch,
+      });
+    };
+    const collector = new FaultCollector({
+      stacks: source.stacks,
+      turn: (object, next) => {
+        epoch = next;
+        object.mapUpdate('fault_settings', Buffer.alloc(4), settingsBytes(current));
+      },
+      isAlive: pid => existsSync(`/proc/${pid}`),
+    });
+    return startSource(
+      host,
+      {
+        source,
+        settingSpecs: settings,
+        pagesPerCpu,
+        configure: (object: NativeObject) => {
+          object.setConstant('own_pid', host.ownPid);
+          object.setConstant('started_ns', host.native.clockPair().monotonicNs);
+          object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
+        },
+        settingsBytes,
+        collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
+      },
+      given,
+    );
+  },
+};

@@ -1,0 +1,3 @@
+module hotspan.dev/zoo/goheap
+
+go 1.18
