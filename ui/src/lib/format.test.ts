@@ -92,3 +92,14 @@ test('relative times go both ways', () => {
   equal(plain(format.formatRelative(0, 12_400)), '12 s ago');
   equal(plain(format.formatRelative(7_200_000, 0)), 'in 2 h 00 min');
 });
+
+test('points of a series in its unit', () => {
+  const show = (unit: string, value: number) => plain(format.formatIn(unit, value));
+  equal(show('cores', 0.353), '0.35');
+  equal(show('threads', 53.2), '53.2');
+  equal(show('bytes/s', 1_234_567), '1.23 MB/s');
+  equal(show('faults/s', 12), '12 faults/s');
+  equal(show('faults/s', 12_345.6), '12.3 k faults/s');
+  equal(show('never heard of', 5), '5');
+  equal(plain(format.formatRoundBytes(50e6)), '50 MB');
+});

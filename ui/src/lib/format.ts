@@ -98,6 +98,19 @@ export function formatCoreCount(cores: number): string {
   return cores > 0 && cores < 0.005 ? '<0.01' : threeDigits(cores);
 }
 
+/** On an axis, where round numbers need no decimals. */
+export function formatRoundBytes(bytes: number): string {
+  return formatBytes(bytes).replace(/\.0+(?=\s)/, '');
+}
+
+/** A point of a series in its unit: cores and threads stand in its title; "1.23 MB/s", "12 faults/s". */
+export function formatIn(unit: string, value: number): string {
+  if (unit === 'cores') return formatCoreCount(value);
+  if (unit === 'threads') return value < 10 ? value.toFixed(2) : formatCompact(value);
+  if (unit === 'bytes/s') return `${formatBytes(value)}/s`;
+  return unit.endsWith('/s') ? `${formatCompact(Number(value.toPrecision(3)))}${gap}${unit}` : formatCompact(value);
+}
+
 /** A profile's value in the unit that the store gives it, or in the name of what was counted: "12 faults", "1 fault". */
 export function formatValue(value: number, unit: string): string {
   if (unit === 'nanoseconds' || unit === 'ns') return formatDuration(value);

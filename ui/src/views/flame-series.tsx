@@ -5,7 +5,7 @@
 
 import { useMemo } from 'preact/hooks';
 import type { SeriesResult } from '../../../agent/server/api.ts';
-import { formatBytes, formatCompact, formatCoreCount } from '../lib/format.ts';
+import { formatCompact, formatIn, formatRoundBytes } from '../lib/format.ts';
 import { kindHue, kindTitles, seriesHue } from '../lib/frame-kind.ts';
 import { durationsOf, profileType } from '../lib/profile-types.ts';
 import { chartData, kindGroups } from '../lib/series.ts';
@@ -81,22 +81,10 @@ function SumOverTime({ state }: { state: FlameState }) {
       isStacked
       {...range}
       heightPx={74}
-      format={rateFormats[unit] ?? formatCompact}
-      formatAxis={formatCompact}
+      format={value => formatIn(unit, value)}
+      formatAxis={unit.startsWith('bytes') ? formatRoundBytes : formatCompact}
       syncKey="flame"
       testId="flame-series"
     />
   );
-}
-
-/** By the unit that the series comes in. */
-const rateFormats: Readonly<Record<string, (value: number) => string>> = {
-  cores: formatCoreCount,
-  threads: formatThreads,
-  'bytes per second': value => `${formatBytes(value)}/s`,
-  'per second': value => `${formatCompact(value)}/s`,
-};
-
-function formatThreads(threads: number): string {
-  return threads < 10 ? threads.toFixed(2) : formatCompact(threads);
 }

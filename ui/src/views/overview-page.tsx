@@ -2,7 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 import type { SeriesResult, ServiceRow } from '../../../agent/server/api.ts';
-import { formatBytes, formatCompact, formatCoreCount, formatCount, formatTime } from '../lib/format.ts';
+import { formatBytes, formatCompact, formatCoreCount, formatCount, formatRoundBytes, formatTime } from '../lib/format.ts';
 import { type Rgb, seriesHue } from '../lib/frame-kind.ts';
 import { chartData, orderGroups } from '../lib/series.ts';
 import { resolveRange } from '../lib/time-range.ts';
@@ -57,7 +57,7 @@ const hostCharts: readonly HostChart[] = [
     isStacked: true,
     hues: [seriesHue(7)],
     format: formatBytes,
-    formatAxis: shortBytes,
+    formatAxis: formatRoundBytes,
   },
   {
     name: 'host.disk',
@@ -67,7 +67,7 @@ const hostCharts: readonly HostChart[] = [
     isStacked: false,
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
-    formatAxis: shortBytes,
+    formatAxis: formatRoundBytes,
   },
   {
     name: 'host.network',
@@ -77,14 +77,9 @@ const hostCharts: readonly HostChart[] = [
     isStacked: false,
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
-    formatAxis: shortBytes,
+    formatAxis: formatRoundBytes,
   },
 ];
-
-/** Round numbers need no decimals. */
-function shortBytes(value: number): string {
-  return formatBytes(value).replace(/\.0+(?=\s)/, '');
-}
 
 function bytesPerSecond(value: number): string {
   return `${formatBytes(value)}/s`;
