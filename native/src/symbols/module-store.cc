@@ -2,6 +2,7 @@
 #include "module-store.h"
 
 #include <algorithm>
+#include <unistd.h>
 #include <vector>
 
 namespace hotspan::symbols {
@@ -74,11 +75,43 @@ std::shared_ptr<Module> ModuleStore::ofMapping(int pid, const Mapping &mapping, 
     if (path.starts_with("/memfd:") && (!file || !file->elf)) {
         return nullptr;
     }
-    std::string shownPath = isDeleted ? withoutDeleted(path) : path;
+    return moduleOf(mapping, isDeleted ? withoutDeleted(path) : path, std::move(file));
+}
+
+std::shared_ptr<Module> ModuleStore::ofCaptured(int pid, const CapturedCode &code) {
+    if (code.path == "[vdso]") {
+        return find(vdso);
+    }
+    if (isAnonymous(code.path) || code.path.starts_with("/memfd:")) {
+        return nullptr;
+    }
+    FileSighting sighting{pid, code.mapping.start, code.mapping.end, code.mapping.inode, code.path};
+    return moduleOf(code.mapping, withoutDeleted(code.path), fileOfCaptured(code, sighting));
+}
+
+std::shared_ptr<ObjectFile> ModuleStore::fileOfCaptured(const CapturedCode &code, const FileSighting &sighting) {
+    auto known = code.key ? files_.find(*code.key) : files_.end();
+    if (known != files_.end()) {
+        return known->second;
+    }
+    for (int root : {sighting.pid, code.parentPid, static_cast<int>(getpid())}) {
+        std::optional<OpenedFile> opened = root == 0 ? std::nullopt : openFileInRootOf(root, sighting.path);
+        bool isSame = opened && (code.key ? opened->key == *code.key : opened->key.inode == sighting.inode);
+        if (!isSame) {
+            continue;
+        }
+        known = files_.find(opened->key);
+        return known != files_.end() ? known->second : addFile(std::move(*opened), sighting);
+    }
+    return nullptr;
+}
+
+std::shared_ptr<Module> ModuleStore::moduleOf(const Mapping &mapping, std::string path,
+                                              std::shared_ptr<ObjectFile> file) {
     std::string name = file ? std::to_string(reinterpret_cast<uintptr_t>(file.get()))
                             : std::to_string(mapping.deviceMajor) + "," + std::to_string(mapping.deviceMinor) + "," +
                                   std::to_string(mapping.inode);
-    name += ":" + shownPath;
+    name += ":" + path;
     auto known = idByName_.find(name);
     if (known != idByName_.end()) {
         if (std::shared_ptr<Module> module = find(known->second)) {
@@ -86,7 +119,7 @@ std::shared_ptr<Module> ModuleStore::ofMapping(int pid, const Mapping &mapping, 
         }
     }
     std::shared_ptr<Module> module = add(ModuleType::file);
-    module->path = std::move(shownPath);
+    module->path = std::move(path);
     module->file = std::move(file);
     idByName_[name] = module->id;
     return module;

@@ -10,6 +10,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "captured-code.h"
 #include "jit-code.h"
 #include "object-file.h"
 
@@ -36,6 +37,8 @@ class ModuleStore {
 
     /** Module of an executable mapping of a process; opens the file at its first sight. Null where it is JIT code. */
     std::shared_ptr<Module> ofMapping(int pid, const Mapping &mapping, const std::string &path);
+    /** Of a mapping that its process may not have any more; null where it is no file's. */
+    std::shared_ptr<Module> ofCaptured(int pid, const CapturedCode &code);
     /** A new module each time. */
     std::shared_ptr<Module> add(ModuleType type, std::shared_ptr<JitCode> jit = nullptr);
     std::shared_ptr<Module> find(uint32_t id) const;
@@ -61,6 +64,8 @@ class ModuleStore {
         }
     };
     std::shared_ptr<ObjectFile> fileOf(const FileSighting &sighting, bool &isDeleted);
+    std::shared_ptr<ObjectFile> fileOfCaptured(const CapturedCode &code, const FileSighting &sighting);
+    std::shared_ptr<Module> moduleOf(const Mapping &mapping, std::string path, std::shared_ptr<ObjectFile> file);
     std::shared_ptr<ObjectFile> addFile(OpenedFile opened, const FileSighting &sighting);
     void makeRoom();
     void closeOldestDescriptor();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "captured-code.h"
 #include "clock.h"
 
 namespace hotspan::symbols {
@@ -22,6 +23,8 @@ constexpr uint64_t checkIntervalNs = 2 * nsPerS;
 constexpr uint64_t rereadIntervalNs = 10 * nsPerS;
 // Samples of a process arrive up to some tenths of a second after its exit.
 constexpr uint64_t exitGraceNs = 5 * nsPerS;
+// A program has some dozens of libraries; one that loads and unloads others looks them up anew.
+constexpr size_t maxCaptured = 256;
 
 } // namespace
 
@@ -92,6 +95,7 @@ void ProcessTable::read(Process &process) {
     process.maps = std::move(*maps);
     process.resolved = std::move(resolved);
     bytes_ += bytesOf(process);
+    process.captured.clear();
     process.exitedNs = 0;
     process.readCostNs = monotonicNs() - begin;
     if (process.jit) {
@@ -151,13 +155,36 @@ const Process::Resolved &ProcessTable::resolve(Process &process, size_t index) {
         resolved.module = modules_.find(process.jit->module);
         return resolved;
     }
-    uint64_t begin = mapping.fileOffset;
-    if (resolved.module->file && resolved.module->file->elf) {
-        // Segments are mapped page by page: the first byte of a mapping stands before its segment's first byte.
-        begin = resolved.module->file->elf->addressOf(mapping.fileOffset).value_or(mapping.fileOffset);
-    }
-    resolved.bias = begin - mapping.start;
+    resolved.bias = biasOf(*resolved.module, mapping);
     return resolved;
+}
+
+uint64_t ProcessTable::biasOf(const Module &module, const Mapping &mapping) {
+    uint64_t begin = mapping.fileOffset;
+    if (module.file && module.file->elf) {
+        // Segments are mapped page by page: the first byte of a mapping stands before its segment's first byte.
+        begin = module.file->elf->addressOf(mapping.fileOffset).value_or(mapping.fileOffset);
+    }
+    return begin - mapping.start;
+}
+
+const Process::Resolved *ProcessTable::resolveCaptured(Process &process, uint64_t address) {
+    for (const Process::Captured &known : process.captured) {
+        if (address >= known.start && address < known.end) {
+            return &known.resolved;
+        }
+    }
+    std::optional<CapturedCode> code = capturedCodeAt(process.pid, address);
+    std::shared_ptr<Module> module = code ? modules_.ofCaptured(process.pid, *code) : nullptr;
+    if (!module) {
+        return nullptr;
+    }
+    if (process.captured.size() >= maxCaptured) {
+        process.captured.clear();
+    }
+    uint64_t bias = biasOf(*module, code->mapping);
+    process.captured.push_back({code->mapping.start, code->mapping.end, {std::move(module), bias}});
+    return &process.captured.back().resolved;
 }
 
 void ProcessTable::changed(int pid) {

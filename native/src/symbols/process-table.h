@@ -29,6 +29,13 @@ struct Process {
     Mappings maps;
     /** As many as maps.mappings. */
     std::vector<Resolved> resolved;
+    /** Looked up one by one, after `maps` failed: of a process that is gone, or ran another program before. */
+    struct Captured {
+        uint64_t start = 0;
+        uint64_t end = 0;
+        Resolved resolved;
+    };
+    std::vector<Captured> captured;
     std::shared_ptr<JitCode> jit;
     uint64_t readNs = 0;
     uint64_t readCostNs = 0;
@@ -46,6 +53,8 @@ class ProcessTable {
     /** Reads the mappings again because an address is in none of them; false where that was done too lately. */
     bool refresh(Process &process);
     const Process::Resolved &resolve(Process &process, size_t mapping);
+    /** Of an address in none of its mappings: in those that it had. Null where that is not known. */
+    const Process::Resolved *resolveCaptured(Process &process, uint64_t address);
 
     void changed(int pid);
     void exited(int pid);
@@ -62,6 +71,7 @@ class ProcessTable {
     void markExited(Process &process, uint64_t nowNs);
     void forget(List::iterator process);
     void forgetExited(uint64_t nowNs);
+    static uint64_t biasOf(const Module &module, const Mapping &mapping);
     static size_t bytesOf(const Process &process);
 
     ModuleStore &modules_;

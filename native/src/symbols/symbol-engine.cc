@@ -153,16 +153,18 @@ void SymbolEngine::locate(int pid, std::span<const uint64_t> addresses, bool isK
         if (mapping == nullptr && processes_.refresh(*process)) {
             mapping = process->maps.find(address);
         }
-        if (mapping == nullptr) {
+        const Process::Resolved *resolved =
+            mapping == nullptr
+                ? processes_.resolveCaptured(*process, address)
+                : &processes_.resolve(*process, static_cast<size_t>(mapping - process->maps.mappings.data()));
+        if (resolved == nullptr) {
             // A leaf comes from a register and is true. A caller outside of all code was read from a stack by a frame
             // pointer that was none: any number may stand there, and each a location of its own would fill every table
             // with noise.
             ids[i] = locations_.intern(ModuleStore::unknown, i == 0 ? address : 0);
             continue;
         }
-        const Process::Resolved &resolved =
-            processes_.resolve(*process, static_cast<size_t>(mapping - process->maps.mappings.data()));
-        ids[i] = locations_.intern(moduleIdOf(resolved.module, now), address + resolved.bias);
+        ids[i] = locations_.intern(moduleIdOf(resolved->module, now), address + resolved->bias);
     }
 }
 

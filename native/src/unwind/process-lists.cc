@@ -341,6 +341,19 @@ std::shared_ptr<MappingList> ProcessLists::listAt(int pid, uint64_t timeNs) cons
     return known->second.list;
 }
 
+const CodeRange *ProcessLists::findEver(int pid, uint64_t address) const {
+    auto known = processes_.find(pid);
+    if (known == processes_.end()) {
+        return nullptr;
+    }
+    const CodeRange *range = known->second.list->find(address);
+    const std::deque<Past> &past = known->second.past;
+    for (auto image = past.rbegin(); range == nullptr && image != past.rend(); ++image) {
+        range = image->list->find(address);
+    }
+    return range;
+}
+
 void ProcessLists::forEach(const std::function<void(int, const MappingList &)> &visit) const {
     for (const auto &[pid, process] : processes_) {
         visit(pid, *process.list);

@@ -54,6 +54,8 @@ class ProcessLists {
 
     /** Of a process at a time; null where it is not known. */
     std::shared_ptr<MappingList> listAt(int pid, uint64_t timeNs) const;
+    /** In the newest of the process's programs that had code there; null where none had. */
+    const CodeRange *findEver(int pid, uint64_t address) const;
     /** For eviction: each process's pid and list. */
     void forEach(const std::function<void(int, const MappingList &)> &visit) const;
 

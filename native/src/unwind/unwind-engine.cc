@@ -84,10 +84,12 @@ int UnwindEngine::start(std::string &failed) {
         stop();
         return error;
     }
+    symbols::lendCapture(*this);
     return 0;
 }
 
 void UnwindEngine::stop() {
+    symbols::withdrawCapture(*this);
     {
         std::lock_guard lock(mutex_);
         isStopping_ = true;
@@ -336,6 +338,18 @@ void UnwindEngine::want(int pid, uint64_t timeNs, uint64_t address) {
     if (range != nullptr && range->file) {
         queueFile(range->file, true);
     }
+}
+
+std::optional<symbols::CapturedCode> UnwindEngine::codeAt(int pid, uint64_t address) {
+    std::lock_guard lock(mutex_);
+    const CodeRange *range = lists_.findEver(pid, address);
+    if (range == nullptr || !range->file) {
+        return std::nullopt;
+    }
+    const CodeFile &file = *range->file;
+    symbols::Mapping mapping{range->start,     range->end, range->fileOffset, file.inode, file.deviceMajor,
+                             file.deviceMinor, 0};
+    return symbols::CapturedCode{mapping, file.sighting.path, file.parentPid, file.key};
 }
 
 UnwinderStats UnwindEngine::stats() {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "../symbols/captured-code.h"
 #include "../thread.h"
 #include "block-arena.h"
 #include "process-events.h"
@@ -60,7 +61,7 @@ struct UnwinderStats {
     ResumeTotals resumes;
 };
 
-class UnwindEngine {
+class UnwindEngine final : public symbols::CodeCapture {
   public:
     explicit UnwindEngine(const UnwinderOptions &options);
     ~UnwindEngine();
@@ -79,6 +80,7 @@ class UnwindEngine {
     void want(int pid, uint64_t timeNs, uint64_t address);
     /** Marks of use: given to whoever sees the samples. */
     UseMarks &marks() { return *marks_; }
+    std::optional<symbols::CapturedCode> codeAt(int pid, uint64_t address) override;
     UnwinderStats stats();
 
   private:
