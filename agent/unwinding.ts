@@ -24,6 +24,7 @@ const reasons: Readonly<Record<UnwindEnd, string>> = {
   unknown_jit: 'code made at run time, without frame pointers',
   compat: '32-bit code',
   frame_pointer: '',
+  short_copy: 'unwind table came late, and no more of the stack was copied',
 };
 
 /** Why a user stack has not its true root, in plain words; '' where it has, or where only its frames can tell. */

@@ -20,9 +20,9 @@ namespace {
 using namespace hotspan::unwind;
 
 /** enum unwind_end, in its order. */
-constexpr const char *endNames[] = {"ROOT",      "NONE",        "NO_PROCESS",  "NO_MAPPING",   "NO_TABLE",
-                                    "NO_ROOM",   "NO_RULE",     "UNSUPPORTED", "UNREADABLE",   "LIMIT",
-                                    "BAD_FRAME", "UNKNOWN_JIT", "COMPAT",      "FRAME_POINTER"};
+constexpr const char *endNames[] = {"ROOT",      "NONE",        "NO_PROCESS",  "NO_MAPPING",    "NO_TABLE",
+                                    "NO_ROOM",   "NO_RULE",     "UNSUPPORTED", "UNREADABLE",    "LIMIT",
+                                    "BAD_FRAME", "UNKNOWN_JIT", "COMPAT",      "FRAME_POINTER", "SHORT_COPY"};
 
 class Tool {
   public:

@@ -89,6 +89,11 @@ std::optional<ResumedStack> StackResumer::tryOne(Waiting &waiting, bool isLast) 
         if (mayCome && !isLast) {
             return std::nullopt;
         }
+        // What was read first can be read: it is the copy that ends, after 16 KiB or because the stack goes on
+        // elsewhere.
+        if (walked.end == UNWIND_END_UNREADABLE && !copy.stack.empty()) {
+            walked.end = UNWIND_END_SHORT_COPY;
+        }
         // The programs have told the first.
         size_t known = walked.addresses.empty() ? 0 : 1;
         return ResumedStack{{walked.addresses.begin() + static_cast<ptrdiff_t>(known), walked.addresses.end()},
