@@ -19,7 +19,7 @@ const flags = {
     choices: recordEvents,
     placeholder: 'TYPE',
     default: 'cpu',
-    help: 'cpu: where code ran; offcpu: where threads were blocked; runq: where they waited for a CPU; wall: all three; wakeup: who woke them',
+    help: 'cpu: where code ran; offcpu: where threads were blocked; runq: where they waited for a CPU; wall: all three; wakeup: who woke them; faults, rss-growth and rss-released: what became resident; mapped, unmapped: address space; go-heap: allocations of Go',
   },
   hz: { kind: 'number', placeholder: 'N', min: 1, max: 10_000, default: 99, help: 'samples a second on each CPU' },
   out: {
@@ -165,7 +165,14 @@ function writeProfile({ path }: OutputFile, content: Buffer): string {
 }
 
 function summary(profile: FullProfile, written: readonly string[]): string {
-  const { samples, total, lost } = profile;
-  const hint = samples === 0 ? '; nothing that was asked for used a CPU in that time' : '';
-  return `${samples} samples, ${formatDuration(total)} of CPU time, ${lost} lost${hint}\nwrote ${written.join(', ')}\n`;
+  const { samples, lost } = profile;
+  const hint =
+    samples === 0 ? `; nothing that was asked for ${profile.type === 'cpu' ? 'used a CPU' : 'did so'} in that time` : '';
+  return `${samples} samples, ${amount(profile)}, ${lost} lost${hint}\nwrote ${written.join(', ')}\n`;
+}
+
+function amount({ type, unit, total }: FullProfile): string {
+  if (unit === 'bytes') return `${formatSize(total)} of ${type}`;
+  if (unit === 'count') return `${total} ${type}`;
+  return `${formatDuration(total)} of ${type === 'cpu' ? 'CPU time' : type}`;
 }
