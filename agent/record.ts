@@ -30,6 +30,7 @@ const sourcesOf: Readonly<Record<RecordEvent, readonly SourceName[]>> = {
   mapped: ['mem'],
   unmapped: ['mem'],
   'go-heap': ['mem'],
+  block: ['block'],
 };
 
 /** A source that can watch one process alone is told which. */

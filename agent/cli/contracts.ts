@@ -20,6 +20,7 @@ export const recordEvents = [
   'mapped',
   'unmapped',
   'go-heap',
+  'block',
 ] as const;
 export type RecordEvent = (typeof recordEvents)[number];
 

@@ -19,7 +19,7 @@ const flags = {
     choices: recordEvents,
     placeholder: 'TYPE',
     default: 'cpu',
-    help: 'cpu: where code ran; offcpu: where threads were blocked; runq: where they waited for a CPU; wall: all three; wakeup: who woke them; faults, rss-growth and rss-released: what became resident; mapped, unmapped: address space; go-heap: allocations of Go',
+    help: 'cpu: where code ran; offcpu: where threads were blocked; runq: where they waited for a CPU; wall: all three; wakeup: who woke them; faults, rss-growth and rss-released: what became resident; mapped, unmapped: address space; go-heap: allocations of Go; block: who asked disks for what',
   },
   hz: { kind: 'number', placeholder: 'N', min: 1, max: 10_000, default: 99, help: 'samples a second on each CPU' },
   out: {

@@ -35,6 +35,19 @@ export const attributes = {
   /** Process whose wish for memory had another one killed. */
   oomCausePid: 'hotspan.oom.cause.pid',
   oomCauseName: 'hotspan.oom.cause.name',
+  /** Name of a disk, as in /dev; and its number, major:minor. */
+  systemDevice: 'system.device',
+  blockDevice: 'hotspan.block.device',
+  blockBytes: 'hotspan.block.bytes',
+  /** In units of 512 bytes from the begin of the disk. */
+  blockSector: 'hotspan.block.sector',
+  /** Parts of a request's latency in milliseconds. */
+  blockQueueTime: 'hotspan.block.queue_ms',
+  blockDeviceTime: 'hotspan.block.device_ms',
+  /** "process", "writeback" (a worker that writes back the page cache) or "kernel" (another of its threads). */
+  blockAskedBy: 'hotspan.block.asked_by',
+  /** What a worker of the kernel was at: "flush-254:0". */
+  threadWork: 'hotspan.thread.work',
   /** Address of the probed function. */
   functionAddress: 'hotspan.function.address',
   /** Binary that holds the probed function; empty for the kernel. */

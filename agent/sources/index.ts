@@ -1,6 +1,7 @@
 /** The table of sources: one line each. A source that bpf/ has and this table has not is a compile error that names it. */
 
 import type { SourceName } from '../events/index.ts';
+import { blockKit } from './block/kit.ts';
 import { cpuKit } from './cpu/kit.ts';
 import { execKit } from './exec/kit.ts';
 import { faultKit } from './fault/kit.ts';
@@ -11,6 +12,7 @@ import { schedKit } from './sched/kit.ts';
 import type { SourceKit, SourceSettings } from './source.ts';
 
 export const kits = {
+  block: blockKit,
   cpu: cpuKit,
   exec: execKit,
   fault: faultKit,

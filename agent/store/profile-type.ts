@@ -33,6 +33,7 @@ const storedTypes: Readonly<Record<string, StoredType>> = {
   'go-heap': { source: 'mem', unit: 'bytes', rateUnit: 'bytes/s', isCounted: true },
   malloc: { source: 'mem', unit: 'bytes', rateUnit: 'bytes/s', isCounted: true },
   'rss-released': { source: 'fault', unit: 'bytes', rateUnit: 'bytes/s', isCounted: false },
+  block: { source: 'block', ...waits, rateUnit: 'requests' },
 };
 
 const parts: Readonly<Record<string, readonly string[]>> = { [wallType]: ['cpu', 'offcpu', 'runq'] };

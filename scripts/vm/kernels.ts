@@ -52,8 +52,11 @@ export interface CachedKernel {
   readonly modulePaths: readonly string[];
 }
 
-/** The drivers for the shared folders and the output ports, and the overlay. Those built into a kernel are not found as files and are skipped. */
-const WANTED_MODULES = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay'];
+/**
+ * The drivers for the shared folders and the output ports, and the overlay; and what live tests watch: a block device on a file, and a
+ * network that loses packets, and the answers to ss. Those built into a kernel are not found as files and are skipped.
+ */
+const WANTED_MODULES = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'loop', 'sch_netem', 'tcp_diag'];
 
 /** The folder that holds the kernels, outside the tree so that fresh clones share it. */
 export function vmCacheDir(): string {
@@ -63,7 +66,7 @@ export function vmCacheDir(): string {
 /** Returns the kernel from the cache, and fetches it first where it is missing. `log` gets a line for each slow step. Throws an Error of one sentence. */
 export function ensureKernel(name: KernelName, log: (line: string) => void): CachedKernel {
   const home = join(vmCacheDir(), name);
-  if (!existsSync(join(home, 'package'))) fetchKernel(name, home, log);
+  if (!isWhole(home)) fetchKernel(name, home, log);
   const moduleDir = join(home, 'modules');
   return {
     name,
@@ -73,6 +76,12 @@ export function ensureKernel(name: KernelName, log: (line: string) => void): Cac
       .sort()
       .map(file => join(moduleDir, file)),
   };
+}
+
+/** False also where an older version of this file kept fewer modules. */
+function isWhole(home: string): boolean {
+  const list = join(home, 'wanted');
+  return existsSync(join(home, 'package')) && existsSync(list) && readFileSync(list, 'utf8') === WANTED_MODULES.join('\n');
 }
 
 function fetchKernel(name: KernelName, home: string, log: (line: string) => void): void {
@@ -89,6 +98,7 @@ function fetchKernel(name: KernelName, home: string, log: (line: string) => void
       run('dpkg', ['-x', file, 'unpacked'], scratch);
     const fresh = join(scratch, 'kernel');
     keepWhatIsNeeded(join(scratch, 'unpacked'), fresh);
+    writeFileSync(join(fresh, 'wanted'), WANTED_MODULES.join('\n'));
     writeFileSync(join(fresh, 'package'), `${packages[0]}\n`);
     // Whoever renames first wins when two runs fetch the same kernel at once; both hold the same files.
     rmSync(home, { recursive: true, force: true });

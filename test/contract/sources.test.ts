@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { decoders, type EventOf, type SourceName, sourceNames } from '../../agent/events/index.ts';
+import { BlockSource } from '../../agent/sources/block/block.ts';
 import { CpuSource } from '../../agent/sources/cpu/cpu.ts';
 import { ExecSource } from '../../agent/sources/exec/exec.ts';
 import { FaultSource } from '../../agent/sources/fault/fault.ts';
@@ -19,6 +20,7 @@ import { type EventShape, randomBytes, randomNumbers, randomRecord, shapesOf } f
 
 /** A source of each kind as its kit makes it, without the kernel. */
 const makers = {
+  block: () => new BlockSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
   cpu: () => new CpuSource(99),
   exec: () => new ExecSource({ ofProcess: () => '', ofImage: () => '' }),
   fault: () => new FaultSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
@@ -29,7 +31,7 @@ const makers = {
 } as const satisfies { readonly [N in SourceName]: () => Source<N> };
 
 /** Their events say what the kernel's sums refer to: they are handed on with those, by the collector. */
-const keptForSums: ReadonlySet<SourceName> = new Set(['fault', 'mem', 'sched']);
+const keptForSums: ReadonlySet<SourceName> = new Set(['block', 'fault', 'mem', 'sched']);
 
 type AnyEvent = EventOf[SourceName];
 

@@ -174,6 +174,17 @@ export const profileTypes: readonly ProfileType[] = [
     chart: { title: 'Bytes asked of malloc', name: 'malloc' },
     withoutAtFirst: [],
   },
+  {
+    id: 'block',
+    title: 'Disk',
+    group: 'io',
+    hint: 'Who asked disks for what: time of requests in queues and at the device',
+    noun: 'of disk requests',
+    counted: 'requests',
+    sources: ['block'],
+    chart: { title: 'Disk requests under way', name: 'block' },
+    withoutAtFirst: [],
+  },
 ];
 
 /** A type that is not known is one that a newer agent has: it is shown as it comes. */

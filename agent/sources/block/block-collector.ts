@@ -1,0 +1,77 @@
+/** Reads the kernel's sums of requests once a second and makes samples of profile type `block`: time in queues and at the device. */
+
+import type { NativeObject } from '../../bpf/native.ts';
+import {
+  type BlockOperation,
+  type BlockProfileKey,
+  blockProfileBytes,
+  blockProfileKeyBytes,
+  readBlockProfile,
+  readBlockProfileKey,
+} from '../../events/index.ts';
+import type { Mark, Sink } from '../source.ts';
+import { type BlockSource, blockFlags } from './block.ts';
+
+/** The names of all marks: what is told of requests, never what was observed in them. */
+export function blockMark(operation: BlockOperation, isWriteback: boolean, where: 'queue' | 'device'): Mark {
+  return { name: `disk ${operation}${isWriteback ? ' (writeback)' : ''}: ${where}`, kind: 'disk' };
+}
+
+/** What the collector needs of the running source. */
+export interface CollectorHost {
+  readonly source: BlockSource;
+  /** Writes block_settings.epoch: from now on the programs add to the other map. */
+  turn(object: NativeObject, epoch: 0 | 1): void;
+}
+
+export class BlockCollector {
+  private readonly host: CollectorHost;
+  private epoch: 0 | 1 = 0;
+
+  constructor(host: CollectorHost) {
+    this.host = host;
+  }
+
+  /** One round. `isLast`: the programs are detached, and all that is left is told. */
+  collect(object: NativeObject, sink: Sink, nowNs: number, isLast = false): void {
+    // The map that rested for a round: no program that began before the last turn still runs.
+    const resting = this.epoch === 0 ? 1 : 0;
+    this.read(object, resting, sink, nowNs);
+    if (isLast) this.read(object, this.epoch, sink, nowNs);
+    this.host.turn(object, resting);
+    this.epoch = resting;
+    this.host.source.stacks.trim(object);
+  }
+
+  private read(object: NativeObject, epoch: 0 | 1, sink: Sink, nowNs: number): void {
+    const { keys, values, count } = object.mapEntries(epoch === 0 ? 'block_profile_a' : 'block_profile_b', true);
+    for (let i = 0; i < count; i += 1) {
+      const key = readBlockProfileKey(keys, i * blockProfileKeyBytes);
+      const sum = readBlockProfile(values, i * blockProfileBytes);
+      this.tell(sink, key, { value: sum.queueNs, count: 0, where: 'queue', nowNs });
+      // A request is counted once, where it was answered.
+      this.tell(sink, key, { value: sum.deviceNs, count: sum.count, where: 'device', nowNs });
+    }
+  }
+
+  private tell(
+    sink: Sink,
+    { stack, pid, tid, comm, operation, flags }: BlockProfileKey,
+    { value, count, where, nowNs }: { value: number; count: number; where: 'queue' | 'device'; nowNs: number },
+  ): void {
+    if (value === 0 && count === 0) return;
+    const { stacks } = this.host.source;
+    sink.sample({
+      profileType: 'block',
+      timeNs: nowNs,
+      pid,
+      tid,
+      comm,
+      cgroupId: 0n,
+      value,
+      count,
+      stack: stacks.shown(stacks.get(stack, nowNs)),
+      mark: blockMark(operation, (flags & blockFlags.writeback) !== 0, where),
+    });
+  }
+}
