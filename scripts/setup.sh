@@ -10,7 +10,7 @@ goal="${1:-run}"
 # Compilers and libraries of the BPF objects and the addon; bpftool reads event layouts for `npm run gen`.
 run_packages="clang cmake make g++ libbpf-dev libelf-dev zlib1g-dev libcapstone-dev liblzma-dev libzstd-dev bpftool ca-certificates"
 # The real browser, the VM matrix, formatting, the sanitizers of the addon's tests, and what stacks are compared with and of.
-test_packages="chromium qemu-system-x86 busybox-static xz-utils clang-format gcc procps gdb binutils musl-tools nginx redis-tools libclang-rt-dev"
+test_packages="chromium qemu-system-x86 busybox-static xz-utils clang-format gcc procps gdb binutils musl-tools nginx redis-tools libclang-rt-dev iproute2"
 # Tools that a machine may have in another way than from Debian: command:package.
 test_tools="go:golang-go rustc:rustc python3:python3 git:git jcmd:openjdk-17-jdk-headless"
 

@@ -8,6 +8,7 @@ import { decodeFile, type FileEvent } from './file.ts';
 import { decodeFunc, type FuncEvent } from './func.ts';
 import { decodeMem, type MemEvent } from './mem.ts';
 import { decodeSched, type SchedEvent } from './sched.ts';
+import { decodeTcp, type TcpEvent } from './tcp.ts';
 
 export * from './block.ts';
 export * from './cpu.ts';
@@ -17,11 +18,12 @@ export * from './file.ts';
 export * from './func.ts';
 export * from './mem.ts';
 export * from './sched.ts';
+export * from './tcp.ts';
 export * from './shared.ts';
 
-export type SourceName = 'block' | 'cpu' | 'exec' | 'fault' | 'file' | 'func' | 'mem' | 'sched';
+export type SourceName = 'block' | 'cpu' | 'exec' | 'fault' | 'file' | 'func' | 'mem' | 'sched' | 'tcp';
 
-export const sourceNames = ['block', 'cpu', 'exec', 'fault', 'file', 'func', 'mem', 'sched'] as const;
+export const sourceNames = ['block', 'cpu', 'exec', 'fault', 'file', 'func', 'mem', 'sched', 'tcp'] as const;
 
 /** The events of each source. */
 export interface EventOf {
@@ -33,6 +35,7 @@ export interface EventOf {
   func: FuncEvent;
   mem: MemEvent;
   sched: SchedEvent;
+  tcp: TcpEvent;
 }
 
 /** undefined: malformed (too short, of no known kind, or with counts that do not fit its size). */
@@ -47,6 +50,7 @@ export const decoders: { readonly [N in SourceName]: Decoder<N> } = {
   func: decodeFunc,
   mem: decodeMem,
   sched: decodeSched,
+  tcp: decodeTcp,
 };
 
 /** Names of enum drop_reason; the place in the list is the index into the map <source>_drops. */

@@ -17,6 +17,16 @@ export const attributes = {
   errorType: 'error.type',
   filePath: 'file.path',
   fileSize: 'file.size',
+  networkTransport: 'network.transport',
+  networkType: 'network.type',
+  networkLocalAddress: 'network.local.address',
+  networkLocalPort: 'network.local.port',
+  networkPeerAddress: 'network.peer.address',
+  networkPeerPort: 'network.peer.port',
+  clientAddress: 'client.address',
+  clientPort: 'client.port',
+  serverAddress: 'server.address',
+  serverPort: 'server.port',
   codeFunctionName: 'code.function.name',
   /** Signal that ended a process. */
   exitSignal: 'hotspan.process.exit.signal',
@@ -48,6 +58,17 @@ export const attributes = {
   blockAskedBy: 'hotspan.block.asked_by',
   /** What a worker of the kernel was at: "flush-254:0". */
   threadWork: 'hotspan.thread.work',
+  /** Inode of the network namespace that a connection is in. */
+  networkNamespace: 'hotspan.network.namespace',
+  /** Of a connection: bytes without those that were sent again, and those; segments that were sent again. */
+  tcpBytesSent: 'hotspan.tcp.bytes_sent',
+  tcpBytesReceived: 'hotspan.tcp.bytes_received',
+  tcpBytesResent: 'hotspan.tcp.bytes_retransmitted',
+  tcpRetransmits: 'hotspan.tcp.retransmits',
+  /** From the first packet until it was established, in milliseconds; and round trips, smoothed and the shortest. */
+  tcpHandshake: 'hotspan.tcp.handshake_ms',
+  tcpRtt: 'hotspan.tcp.rtt_ms',
+  tcpRttMin: 'hotspan.tcp.rtt_min_ms',
   /** Address of the probed function. */
   functionAddress: 'hotspan.function.address',
   /** Binary that holds the probed function; empty for the kernel. */

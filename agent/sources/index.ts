@@ -10,6 +10,7 @@ import { funcKit } from './func/kit.ts';
 import { memKit } from './mem/kit.ts';
 import { schedKit } from './sched/kit.ts';
 import type { SourceKit, SourceSettings } from './source.ts';
+import { tcpKit } from './tcp/kit.ts';
 
 export const kits = {
   block: blockKit,
@@ -20,6 +21,7 @@ export const kits = {
   func: funcKit,
   mem: memKit,
   sched: schedKit,
+  tcp: tcpKit,
 } as const satisfies { readonly [N in SourceName]: SourceKit<N> };
 
 /** Every setting of a source with its default. */

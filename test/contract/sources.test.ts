@@ -16,6 +16,7 @@ import { MemSource } from '../../agent/sources/mem/mem.ts';
 import { SchedSource } from '../../agent/sources/sched/sched.ts';
 import { resolveSettings } from '../../agent/sources/settings.ts';
 import type { ProcessExit, ProcessStart, Sample, Sink, Source, Span } from '../../agent/sources/source.ts';
+import { TcpSource } from '../../agent/sources/tcp/tcp.ts';
 import { type EventShape, randomBytes, randomNumbers, randomRecord, shapesOf } from './random-records.ts';
 
 /** A source of each kind as its kit makes it, without the kernel. */
@@ -28,10 +29,11 @@ const makers = {
   func: () => new FuncSource([]),
   mem: () => new MemSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }, () => {}),
   sched: () => new SchedSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
+  tcp: () => new TcpSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
 } as const satisfies { readonly [N in SourceName]: () => Source<N> };
 
 /** Their events say what the kernel's sums refer to: they are handed on with those, by the collector. */
-const keptForSums: ReadonlySet<SourceName> = new Set(['block', 'fault', 'mem', 'sched']);
+const keptForSums: ReadonlySet<SourceName> = new Set(['block', 'fault', 'mem', 'sched', 'tcp']);
 
 type AnyEvent = EventOf[SourceName];
 
