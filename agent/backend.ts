@@ -124,6 +124,7 @@ export class AgentBackend implements Backend {
         message: pipeline.storeMessage,
       },
       exporters,
+      governor: pipeline.governor,
     };
   }
 

@@ -184,6 +184,7 @@ class Agent {
       ownPid: process.pid,
       maxPendingBytes: config.pendingBytes,
       hasJvmPerfMaps: config.jvmPerfMap,
+      budget: config.budgetPercent / 100,
       unwind: { maxBytes: config.unwindBytes, cacheDir: join(config.dataDir, 'unwind') },
       retention: { maxBytes: config.retentionBytes, maxAgeMs: config.retentionAgeMs },
     };

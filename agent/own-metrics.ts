@@ -13,7 +13,13 @@ export function metricSnapshot(totals: PipelineTotals, status: StatusResponse): 
   return {
     startMs: status.startedMs,
     timeMs: status.nowMs,
-    metrics: [...functionMetrics(totals), ...ledgerMetrics(totals), ...costMetrics(status), ...exportMetrics(status)],
+    metrics: [
+      ...functionMetrics(totals),
+      ...ledgerMetrics(totals),
+      ...costMetrics(status),
+      ...governorMetrics(status.governor),
+      ...exportMetrics(status),
+    ],
   };
 }
 
@@ -102,6 +108,53 @@ function costMetrics(status: StatusResponse): Metric[] {
     gauge('hotspan.agent.map_memory', 'By', 'Kernel memory of the BPF maps.', status.mapBytes),
     gauge('hotspan.agent.buffer_memory', 'By', 'Kernel memory of the perf buffers.', status.bufferBytes),
     gauge('hotspan.store.size', 'By', 'Size of the store on disk.', status.store.bytes),
+  ];
+}
+
+/** How far the agent holds itself back to keep its budget of CPU. */
+function governorMetrics(state: StatusResponse['governor']): Metric[] {
+  const gauge = (name: string, unit: string, help: string, value: number): Metric => ({
+    name,
+    unit,
+    help,
+    type: 'gauge',
+    points: [{ labels: {}, value }],
+  });
+  return [
+    gauge('hotspan.governor.budget', '1', 'Share of the host CPU that the agent may use; 0: no limit.', state.budgetShare),
+    gauge('hotspan.governor.cost', '1', 'Share of the host CPU that the budget is compared with.', state.costShare),
+    gauge('hotspan.governor.level', '{step}', 'Steps in force to keep the budget; 0: all is as it was asked for.', state.level),
+    {
+      name: 'hotspan.governor.steps',
+      unit: '{step}',
+      help: 'Steps taken to keep the budget, and taken back.',
+      type: 'counter',
+      points: [
+        { labels: { direction: 'up' }, value: state.stepsUp },
+        { labels: { direction: 'down' }, value: state.stepsDown },
+      ],
+    },
+    {
+      name: 'hotspan.governor.held_back',
+      unit: 's',
+      help: 'Time in which the agent held itself back to keep its budget.',
+      type: 'counter',
+      points: [{ labels: {}, value: state.secondsHeldBack }],
+    },
+    {
+      name: 'hotspan.governor.limit',
+      unit: '1',
+      help: 'Settings in force instead of those that were asked for, in their own unit.',
+      type: 'gauge',
+      points: state.limits.map(({ source, setting, inForce }) => ({ labels: { source, setting }, value: inForce })),
+    },
+    {
+      name: 'hotspan.governor.paused',
+      unit: '1',
+      help: '1 for each source that does not run, to keep the budget.',
+      type: 'gauge',
+      points: state.paused.map(source => ({ labels: { source }, value: 1 })),
+    },
   ];
 }
 

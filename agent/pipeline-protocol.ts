@@ -12,6 +12,8 @@ export interface PipelineWorkerData {
   readonly bufferPages?: number;
   readonly hasJvmPerfMaps: boolean;
   readonly unwind: UnwindOptions;
+  /** Share of the host's CPU that the agent may use, 0-1; 0: no limit. */
+  readonly budget: number;
   /** Memory for spans that wait while the store cannot be written. */
   readonly maxPendingBytes: number;
   readonly retention: { readonly maxBytes: number; readonly maxAgeMs: number };
@@ -32,6 +34,7 @@ export interface PipelineApi {
   sync(): Promise<void>;
   /** Gives back what only the start needed. */
   releaseMemory(): void;
+  setBudget(share: number): void;
   setRetention(limits: PipelineWorkerData['retention']): void;
   close(): Promise<void>;
 }

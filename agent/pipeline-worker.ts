@@ -21,8 +21,8 @@ function start(data: PipelineWorkerData): PipelineApi {
   const { databasePath, retention, maxPendingBytes } = data;
   const store = openStoreWriter({ path: databasePath, retention, maxPendingBytes, warn });
   const native = loadAddon();
-  const { objectDir, ownPid, hasJvmPerfMaps, unwind } = data;
-  const base = { native, store, objectDir, ownPid, hasJvmPerfMaps, unwind, warn };
+  const { objectDir, ownPid, hasJvmPerfMaps, unwind, budget } = data;
+  const base = { native, store, objectDir, ownPid, hasJvmPerfMaps, unwind, budget, warn };
   const pipeline = new Pipeline(data.bufferPages === undefined ? base : { ...base, bufferPages: data.bufferPages });
   pipeline.begin();
   const { debuginfod } = data;
@@ -49,6 +49,7 @@ function start(data: PipelineWorkerData): PipelineApi {
       globalThis.gc?.();
       native.releaseMemory();
     },
+    setBudget: share => pipeline.setBudget(share),
     setRetention: limits => store.setRetention(limits),
     close: async () => {
       await fetching?.stop();

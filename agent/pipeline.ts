@@ -8,6 +8,7 @@ import type { NativeAddon } from './bpf/native.ts';
 import { Capture, type CaptureOutput, type LocationStack } from './capture.ts';
 import type { SourceBooks } from './capture-books.ts';
 import type { SourceName } from './events/index.ts';
+import { Governor } from './governor.ts';
 import { HostMeter } from './host-meter.ts';
 import { JvmPerfMaps } from './jvm-perf-maps.ts';
 import { LedgerWriter } from './ledger-writer.ts';
@@ -15,9 +16,8 @@ import { Clock } from './lib/clock.ts';
 import { OperationMeter } from './operation-meter.ts';
 import { ProcessTable } from './process-table.ts';
 import { ProgramMeter } from './program-meter.ts';
-import type { SourceState } from './server/api.ts';
-import { defaultsOf, kits } from './sources/index.ts';
-import { resolveSettings } from './sources/settings.ts';
+import type { GovernorState, SourceState } from './server/api.ts';
+import { SourceControl } from './source-control.ts';
 import type { Sample, SourceSettings, Span } from './sources/source.ts';
 import { SpanIds } from './span-ids.ts';
 import type { CapturedFrame } from './stack-resolver.ts';
@@ -32,6 +32,10 @@ export interface PipelineOptions {
   readonly bufferPages?: number;
   /** Ask JVMs for names. */
   readonly hasJvmPerfMaps: boolean;
+  /** Share of the host's CPU that the agent may use, 0-1; 0: no limit. */
+  readonly budget: number;
+  /** Time at the start whose cost decides nothing. */
+  readonly quietMs?: number;
   readonly unwind?: UnwindOptions;
   readonly warn: (message: string) => void;
 }
@@ -56,8 +60,8 @@ export class Pipeline {
   /** Recent (location stack -> store's stack id), so that a hot stack is interned once. */
   private readonly stackIds = new Map<string, number>();
   private readonly ids = new SpanIds();
-  private readonly failures = new Map<SourceName, string>();
-  private readonly settings = new Map<SourceName, SourceSettings>();
+  private readonly sources: SourceControl;
+  private readonly governor: Governor;
   private readonly ledger: LedgerWriter;
   /** Handed to the store, which had no room; it has told the ledger itself. */
   private readonly refusedByStore = new Map<SourceName, number>();
@@ -85,6 +89,10 @@ export class Pipeline {
     };
     this.capture = new Capture(bufferPages === undefined ? base : { ...base, bufferPages });
     this.programMeter = new ProgramMeter(this.capture, native);
+    const { capture, store, programMeter: meter } = this;
+    this.sources = new SourceControl({ capture, meter, counts: (name, books) => this.counts(name, books), warn });
+    const { budget, quietMs } = options;
+    this.governor = new Governor({ capture, meter, store, sources: this.sources, budget, quietMs });
   }
 
   /** Starts the timers. Sources are started by startSource. */
@@ -99,67 +107,29 @@ export class Pipeline {
   }
 
   async startSource(name: SourceName, settings: SourceSettings): Promise<void> {
-    const merged = this.merged(name, settings);
-    try {
-      await this.capture.start(name, merged);
-      this.settings.set(name, merged);
-      this.failures.delete(name);
-    } catch (error) {
-      this.failures.set(name, error instanceof Error ? error.message : String(error));
-      throw error;
-    }
+    await this.governor.makeRoomFor(name);
+    await this.sources.start(name, settings);
   }
 
   async stopSource(name: SourceName): Promise<void> {
-    await this.capture.stop(name);
-    this.failures.delete(name);
+    await this.sources.stop(name);
     this.flush();
   }
 
-  async updateSource(name: SourceName, settings: SourceSettings): Promise<void> {
-    const merged = this.merged(name, settings);
-    await this.capture.update(name, merged);
-    this.settings.set(name, merged);
-  }
-
-  /** Throws a RangeError for what is no setting of the source, whether it runs or not. */
-  private merged(name: SourceName, settings: SourceSettings): SourceSettings {
-    return resolveSettings(kits[name].settings, settings, this.settings.get(name));
+  updateSource(name: SourceName, settings: SourceSettings): Promise<void> {
+    return this.sources.update(name, settings);
   }
 
   sourceStates(): SourceState[] {
-    this.capture.readCounters();
-    return (Object.keys(kits) as SourceName[]).map(name => this.sourceState(name));
+    return this.sources.states();
   }
 
   sourceState(name: SourceName): SourceState {
-    const kit = kits[name];
-    const active = this.capture.running(name);
-    const failure = this.failures.get(name) ?? '';
-    const cost = this.programMeter.costOf(name);
-    const books = this.capture.books.get(name);
-    const reader = active === undefined ? undefined : this.capture.reader.stats(Object.keys(kits).indexOf(name));
-    return {
-      name,
-      title: kit.title,
-      state: active !== undefined ? 'running' : failure !== '' ? 'failed' : 'stopped',
-      message: failure || (active?.running.problems?.() ?? []).join('; '),
-      settings: { ...(this.settings.get(name) ?? defaultsOf(name)) },
-      settingSpecs: kit.settings,
-      hooks: (active?.running.hooks ?? []).map(hook => ({
-        observes: hook.observes,
-        way: hook.way,
-        refused: hook.refused.map(refusal => ({ ...refusal })),
-      })),
-      programs: cost.programs,
-      hitsPerSecond: cost.hitsPerSecond,
-      nsPerHit: cost.nsPerHit,
-      cpuShare: cost.cpuShare,
-      mapBytes: active?.running.mapBytes() ?? 0,
-      bufferBytes: reader?.bufferBytes ?? 0,
-      counts: books === undefined ? {} : this.counts(name, books),
-      startedMs: active?.startedMs ?? 0,
-    };
+    return this.sources.state(name);
+  }
+
+  setBudget(share: number): void {
+    this.governor.setBudget(share);
   }
 
   private counts(name: SourceName, books: SourceBooks): Record<string, number> {
@@ -200,6 +170,7 @@ export class Pipeline {
       heapBytes: process.memoryUsage().heapTotal,
       processes: this.processes.size,
       clockSteps: this.clock.steps,
+      governor: this.governor.state(),
     };
   }
 
@@ -224,6 +195,7 @@ export class Pipeline {
 
   async close(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
+    await this.sources.settle();
     for (const name of this.capture.runningNames()) await this.capture.stop(name);
     await this.sync();
     this.programMeter.close();
@@ -342,7 +314,8 @@ export class Pipeline {
     this.clock.follow();
     this.capture.expire(this.clock.nowNs());
     this.processes.expire(nowMs);
-    this.programMeter.tick(nowMs);
+    this.programMeter.tick();
+    this.governor.everySecond(nowMs);
     for (const name of this.capture.runningNames()) {
       const sums = this.capture.running(name)?.running.sums() ?? [];
       for (const row of this.operationMeter.take(name, sums, nowMs)) this.store.operation(row);
@@ -370,6 +343,7 @@ export interface PipelineStatus {
   heapBytes: number;
   processes: number;
   clockSteps: number;
+  governor: GovernorState;
 }
 
 /** Counters since the start of the agent. */

@@ -74,6 +74,7 @@ async function capture(
     objectDir,
     ownPid: process.pid,
     hasJvmPerfMaps: false,
+    budget: 0,
     warn: message => warnings.push(message),
   });
   try {

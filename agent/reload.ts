@@ -5,7 +5,7 @@ import type { Log } from './lib/log.ts';
 import type { Remote } from './lib/rpc.ts';
 import type { PipelineApi } from './pipeline-protocol.ts';
 
-type ReloadPipeline = Pick<Remote<PipelineApi>, 'startSource' | 'stopSource' | 'updateSource' | 'setRetention'>;
+type ReloadPipeline = Pick<Remote<PipelineApi>, 'startSource' | 'stopSource' | 'updateSource' | 'setRetention' | 'setBudget'>;
 
 export interface ReloadParts {
   readonly log: Log;
@@ -24,6 +24,7 @@ export async function applyReload(
     if (change.needsRestart) log.warning(`${change.name} changed; restart hotspan for it to be felt`);
   }
   log.setLevel(config.logLevel);
+  await pipeline.setBudget(config.budgetPercent / 100);
   await pipeline.setRetention({ maxBytes: config.retentionBytes, maxAgeMs: config.retentionAgeMs });
   for (const [name, source] of Object.entries(config.sources)) {
     const old = before.sources[name];

@@ -38,6 +38,8 @@ export type KeySpec = KeyBase &
         readonly max: number;
         readonly default: number;
         readonly isPowerOfTwo?: boolean;
+        /** Whole numbers only, where this is not set. */
+        readonly hasFraction?: boolean;
       }
     /** Milliseconds. */
     | { readonly kind: 'duration'; readonly min: number; readonly max: number; readonly default: number }
@@ -117,6 +119,18 @@ export const configKeys = {
     default: '',
     needsRestart: true,
     help: 'authority (PEM) whose client certificates are let in, and no others',
+  },
+  budgetPercent: {
+    name: 'budget',
+    kind: 'number',
+    placeholder: 'PERCENT',
+    unit: '% of the CPU of all cores',
+    default: 2,
+    min: 0,
+    max: 100,
+    hasFraction: true,
+    needsRestart: false,
+    help: 'CPU of all cores together, in percent, that hotspan may use itself, its kernel programs included; above it it lowers rates and raises floors until it keeps to it; 0: no limit',
   },
   unwindBytes: {
     name: 'unwind.bytes',

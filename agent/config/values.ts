@@ -110,7 +110,8 @@ function bounded(value: number, min: number, max: number, show: (bound: number) 
 
 function parseNumber(raw: unknown, spec: KeySpec & { kind: 'number' }): number {
   const value = bounded(plainNumber(raw), spec.min, spec.max, bound => `${bound} ${spec.unit}`);
-  if (!Number.isInteger(value)) throw new ValueError(`must be a whole number of ${spec.unit}, not ${value}`);
+  if (spec.hasFraction !== true && !Number.isInteger(value))
+    throw new ValueError(`must be a whole number of ${spec.unit}, not ${value}`);
   if (spec.isPowerOfTwo && value !== 0 && 2 ** Math.round(Math.log2(value)) !== value) {
     const lower = 2 ** Math.floor(Math.log2(value));
     throw new ValueError(`must be a power of two, not ${value}; write ${lower} or ${lower * 2}`);

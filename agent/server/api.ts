@@ -79,6 +79,28 @@ export interface StatusResponse {
     message: string;
   };
   exporters: ExporterState[];
+  governor: GovernorState;
+}
+
+/** How far the agent holds itself back to keep its budget of CPU. */
+export interface GovernorState {
+  /** Share of the whole host's CPU (0-1) that it may use; 0: no limit. */
+  budgetShare: number;
+  /** What the agent is judged by: its programs and threads over the last 10 s, without what answers to queries cost. */
+  costShare: number;
+  /** Steps in force of all there are; 0: everything is as it was asked for. */
+  level: number;
+  levels: number;
+  /** Unix milliseconds of the last change; 0 where there was none. */
+  changedMs: number;
+  /** Since the start of the agent. */
+  stepsUp: number;
+  stepsDown: number;
+  secondsHeldBack: number;
+  /** Sources that do not run because of it. */
+  paused: string[];
+  /** Settings in force instead of those that were asked for. */
+  limits: { source: string; setting: string; unit: string; asked: number; inForce: number }[];
 }
 
 export interface ExporterState {

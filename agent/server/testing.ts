@@ -56,6 +56,10 @@ const status: StatusResponse = {
   lost: 0,
   store: { path: '/x', bytes: 0, limitBytes: 0, oldestMs: 0, growthBytesPerHour: 0, state: 'ok', message: '' },
   exporters: [],
+  governor: {
+    ...{ budgetShare: 0, costShare: 0, level: 0, levels: 0, changedMs: 0 },
+    ...{ stepsUp: 0, stepsDown: 0, secondsHeldBack: 0, paused: [], limits: [] },
+  },
 };
 
 export interface TestBackend extends Backend {

@@ -168,7 +168,10 @@ export class QueryClient {
   }
 
   private startWorker(): Worker {
-    const worker = new Worker(new URL('./query-worker.ts', import.meta.url), { workerData: { path: this.path } });
+    const worker = new Worker(new URL('./query-worker.ts', import.meta.url), {
+      workerData: { path: this.path },
+      name: 'hotspan-query',
+    });
     // The worker alone keeps no process alive; a query that runs does.
     worker.unref();
     worker.on('message', (reply: QueryReply) => {

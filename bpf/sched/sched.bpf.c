@@ -258,7 +258,7 @@ static __always_inline void leave(void *ctx, const struct sched_settings *settin
     if (is_blocked && thread->syscall == SYSCALL_FUTEX)
         flags |= futex_flags();
     thread->stack = 0;
-    if (is_wanted(settings, thread->pid))
+    if (is_wanted(settings, thread->pid) && settings->stacks_per_second)
         thread->stack = stack_of(ctx, settings->stacks_per_second, has_regs ? &regs : NULL,
                                  is_blocked ? STACK_ROLE_WAITS : STACK_ROLE_PREEMPTED);
     thread->flags = thread->stack ? flags : flags | SCHED_FLAG_NO_STACK;
@@ -351,7 +351,7 @@ int sched_waking(__u64 *ctx) {
      * sched_wakeup, which comes when its switch is over. */
     if (thread->state != SCHED_STATE_BLOCKED && thread->state != SCHED_STATE_ON_CPU)
         return 0;
-    if (is_wanted(settings, thread->pid))
+    if (is_wanted(settings, thread->pid) && settings->stacks_per_second)
         note_waker(ctx, settings, thread);
     if (thread->state == SCHED_STATE_BLOCKED)
         wake(settings, thread, tid, bpf_ktime_get_ns());

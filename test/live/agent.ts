@@ -15,6 +15,8 @@ export interface AgentOptions {
   readonly dataDir?: string;
   /** Program and arguments that start the launcher in their turn, such as `nsenter -m -t PID`. */
   readonly wrapper?: readonly string[];
+  /** Percent of the host's CPU. None where it is not given: what a test sees must not hang on how busy the machine is. */
+  readonly budget?: number;
 }
 
 export interface TestAgent {
@@ -35,7 +37,16 @@ export interface TestAgent {
 /** Starts `hotspan run` on a free port and waits until it says that it runs. Rejects with its words when it ends before. */
 export async function startAgent(options: AgentOptions = {}): Promise<TestAgent> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'hotspan-agent-'));
-  const args = ['run', '--listen', '127.0.0.1:0', '--data-dir', dataDir, ...(options.args ?? [])];
+  const args = [
+    'run',
+    '--listen',
+    '127.0.0.1:0',
+    '--data-dir',
+    dataDir,
+    '--budget',
+    String(options.budget ?? 0),
+    ...(options.args ?? []),
+  ];
   const [program = launcher, ...rest] = [...(options.wrapper ?? []), launcher, ...args];
   const child = spawn(program, rest, {
     stdio: ['ignore', 'inherit', 'pipe'],

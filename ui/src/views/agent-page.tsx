@@ -16,6 +16,7 @@ import { isLoss, reasonTitle } from '../lib/source-loss.ts';
 import { apiUrl } from '../state/api.ts';
 import { queryFrom, queryTo, status } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
+import { Budget } from './budget.tsx';
 import { FailureNote, Figure, SkeletonRows } from './parts.tsx';
 
 export function AgentPage() {
@@ -37,6 +38,7 @@ export function AgentPage() {
             <MemoryParts now={now} />
             <StoreFacts now={now} />
           </div>
+          <Budget governor={now.governor} />
         </>
       )}
       <Ledger />

@@ -11,6 +11,7 @@ import { apiUrl } from '../state/api.ts';
 import { useKeys } from '../state/keys.ts';
 import { agentNowMs, liveTick, queryFrom, queryTo, recordedRange } from '../state/live.ts';
 import { useApi } from '../state/use-api.ts';
+import { BudgetNotice } from './budget.tsx';
 import { OperationTable } from './operation-table.tsx';
 import { Empty, EmptyActions, FailureNote, SkeletonRows } from './parts.tsx';
 import { ServiceTable } from './service-table.tsx';
@@ -88,6 +89,7 @@ function bytesPerSecond(value: number): string {
 export function OverviewPage() {
   return (
     <div class="overview-page">
+      <BudgetNotice />
       <div class="host-strip" data-testid="host-strip">
         {hostCharts.map(chart => (
           <HostSeries key={chart.name} chart={chart} />
