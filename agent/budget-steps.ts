@@ -29,6 +29,7 @@ export const budgetSteps: readonly BudgetStep[] = [
   // Detail before totals: first stacks of waits that say little, and calls too fast to matter.
   { source: 'sched', setting: 'floor', atLeast: 20 },
   { source: 'sched', setting: 'stacks', atMost: 500 },
+  { source: 'lock', setting: 'stacks', atMost: 500 },
   { source: 'file', setting: 'min', atLeast: 500 },
   { source: 'cpu', setting: 'hz', atMost: 49 },
   { source: 'sched', setting: 'floor', atLeast: 500 },
@@ -36,11 +37,13 @@ export const budgetSteps: readonly BudgetStep[] = [
   { source: 'file', setting: 'min', atLeast: 5000 },
   { source: 'sched', setting: 'stacks', atMost: 0 },
   { source: 'sched', setting: 'floor', atLeast: 10_000 },
+  { source: 'lock', setting: 'stacks', atMost: 0 },
   { source: 'func', setting: 'stack', atMost: 0 },
   { source: 'func', setting: 'min', atLeast: 10_000 },
   { source: 'cpu', setting: 'hz', atMost: 19 },
   // What is left then is what each hit costs by itself.
   { source: 'file', isPause: true },
+  { source: 'lock', isPause: true },
   { source: 'sched', isPause: true },
   { source: 'func', isPause: true },
 ];

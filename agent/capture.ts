@@ -295,7 +295,7 @@ export class Capture {
             return;
           }
           const waker = { ...sample.waker, timeNs: sample.timeNs };
-          this.withStack(aside, waker, wakes => deliver(sample, this.resolver.wokenBy(waited, wakes)));
+          this.withStack(aside, waker, wakes => deliver(sample, this.resolver.wokenBy(waited, wakes, waker.mark)));
         });
       },
     };

@@ -20,7 +20,7 @@ import type { GovernorState, SourceState } from './server/api.ts';
 import { SourceControl } from './source-control.ts';
 import type { Sample, SourceSettings, Span } from './sources/source.ts';
 import { SpanIds } from './span-ids.ts';
-import type { CapturedFrame } from './stack-resolver.ts';
+import { type CapturedFrame, firstObjectId } from './stack-resolver.ts';
 import type { OperationRow, SpanRow, StoreWriter } from './store/rows.ts';
 import type { UnwindOptions } from './unwinding.ts';
 
@@ -57,6 +57,8 @@ export class Pipeline {
   private readonly hostMeter = new HostMeter();
   /** Store ids of the symbolizer's locations. */
   private frameIds = new Uint32Array(1 << 14);
+  /** And of frames that are called by what was observed. */
+  private readonly objectIds = new Map<number, number>();
   /** Recent (location stack -> store's stack id), so that a hot stack is interned once. */
   private readonly stackIds = new Map<string, number>();
   private readonly ids = new SpanIds();
@@ -214,6 +216,10 @@ export class Pipeline {
   }
 
   private frame(info: CapturedFrame): void {
+    if (info.id >= firstObjectId) {
+      this.objectIds.set(info.id, this.store.frame(info));
+      return;
+    }
     if (info.id >= this.frameIds.length) {
       const grown = new Uint32Array(Math.max(this.frameIds.length * 2, info.id + 1));
       grown.set(this.frameIds);
@@ -227,7 +233,7 @@ export class Pipeline {
     const key = Buffer.from(stack.buffer, stack.byteOffset, stack.byteLength).toString('latin1');
     let id = this.stackIds.get(key);
     if (id === undefined) {
-      id = this.store.stack(stack.map(location => this.frameIds[location] ?? 0));
+      id = this.store.stack(stack.map(id => this.frameIds[id] ?? this.objectIds.get(id) ?? 0));
       if (this.stackIds.size >= maxCachedStacks) this.stackIds.clear();
       this.stackIds.set(key, id);
     }

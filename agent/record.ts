@@ -31,6 +31,8 @@ const sourcesOf: Readonly<Record<RecordEvent, readonly SourceName[]>> = {
   unmapped: ['mem'],
   'go-heap': ['mem'],
   block: ['block'],
+  lock: ['lock'],
+  lockhold: ['lock'],
 };
 
 /** A source that can watch one process alone is told which. */

@@ -14,6 +14,11 @@ const maxWaiting = 65_536;
 /** The symbolizer gives ids from 256 on: those below are frames that are no code. 0 is what it gives when it has no more. */
 const maxMarks = 255;
 
+/** Frames that are no code and are called by what was observed have ids from here on, far above those of the symbolizer. */
+export const firstObjectId = 0x8000_0000;
+/** Beyond these a further one is called like the first of its kind. */
+const maxObjects = 16_384;
+
 /** A location, or a frame that is no code. */
 export type CapturedFrame = Omit<FrameInfo, 'kind'> & { readonly kind: FrameKind | TimeKind };
 
@@ -31,6 +36,8 @@ export class StackResolver {
   private readonly unmapped = new Set<number>();
   /** Ids of frames that are no code, by kind and name. */
   private readonly marks = new Map<string, number>();
+  /** Ids of frames that are called by what was observed, by kind and name. */
+  private readonly objects = new Map<string, number>();
   private readonly asked = new Set<number>();
   private fresh: number[] = [];
   private waiting: Waiting[] = [];
@@ -57,20 +64,38 @@ export class StackResolver {
     id = Math.min(this.marks.size, maxMarks);
     this.marks.set(key, id);
     this.markNamed(id);
-    // The store knows a frame by module and address, over restarts too.
-    const address = hashOf(key);
-    this.output.frame({ id, kind, module: '', buildId: '', address, lines: [{ name, file: '', line: 0 }], isGuess: false });
+    this.tell(id, name, kind);
     return id;
+  }
+
+  /** Id of a frame that stands for something that was observed, such as a lock. */
+  private object(name: string, kind: CapturedFrame['kind']): number {
+    const key = `${kind} ${name}`;
+    let id = this.objects.get(key);
+    if (id !== undefined) return id;
+    if (this.objects.size >= maxObjects) return this.mark('one of too many to name', kind);
+    id = firstObjectId + this.objects.size;
+    this.objects.set(key, id);
+    this.tell(id, name, kind);
+    return id;
+  }
+
+  private tell(id: number, name: string, kind: CapturedFrame['kind']): void {
+    // The store knows a frame by module and address, over restarts too.
+    const address = hashOf(`${kind} ${name}`);
+    this.output.frame({ id, kind, module: '', buildId: '', address, lines: [{ name, file: '', line: 0 }], isGuess: false });
   }
 
   /** The stack with a frame on top that says what the time was spent on. */
   withMark(stack: Uint32Array, mark: Mark | undefined): Uint32Array {
-    return mark === undefined ? stack : joined(stack, [this.mark(mark.name, mark.kind)], []);
+    if (mark === undefined) return stack;
+    const id = mark.isObserved === true ? this.object(mark.name, mark.kind) : this.mark(mark.name, mark.kind);
+    return joined(stack, [id], []);
   }
 
   /** Who woke whom: on the stack that waited, the waker's, whose own root is on top. */
-  wokenBy(waited: Uint32Array, waker: Uint32Array): Uint32Array {
-    return joined(waited, [this.mark('woken by', 'waiting')], waker.toReversed());
+  wokenBy(waited: Uint32Array, waker: Uint32Array, mark: Mark = { name: 'woken by', kind: 'waiting' }): Uint32Array {
+    return joined(this.withMark(waited, mark), [], waker.toReversed());
   }
 
   /** Locations of a raw stack, root first: user frames below, kernel frames on top. */
@@ -86,7 +111,7 @@ export class StackResolver {
   }
 
   isNamed(stack: Uint32Array): boolean {
-    for (const id of stack) if (this.named[id] !== 1) return false;
+    for (const id of stack) if (id < firstObjectId && this.named[id] !== 1) return false;
     return true;
   }
 
@@ -124,7 +149,7 @@ export class StackResolver {
   queue(stack: Uint32Array, deliver: () => void): boolean {
     if (this.waiting.length >= maxWaiting) return false;
     for (const id of stack) {
-      if (this.named[id] === 1 || this.asked.has(id)) continue;
+      if (id >= firstObjectId || this.named[id] === 1 || this.asked.has(id)) continue;
       this.asked.add(id);
       this.fresh.push(id);
     }

@@ -21,6 +21,8 @@ export const recordEvents = [
   'unmapped',
   'go-heap',
   'block',
+  'lock',
+  'lockhold',
 ] as const;
 export type RecordEvent = (typeof recordEvents)[number];
 

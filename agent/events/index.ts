@@ -6,6 +6,7 @@ import { decodeExec, type ExecEvent } from './exec.ts';
 import { decodeFault, type FaultEvent } from './fault.ts';
 import { decodeFile, type FileEvent } from './file.ts';
 import { decodeFunc, type FuncEvent } from './func.ts';
+import { decodeLock, type LockEvent } from './lock.ts';
 import { decodeMem, type MemEvent } from './mem.ts';
 import { decodeSched, type SchedEvent } from './sched.ts';
 import { decodeTcp, type TcpEvent } from './tcp.ts';
@@ -16,14 +17,15 @@ export * from './exec.ts';
 export * from './fault.ts';
 export * from './file.ts';
 export * from './func.ts';
+export * from './lock.ts';
 export * from './mem.ts';
 export * from './sched.ts';
 export * from './tcp.ts';
 export * from './shared.ts';
 
-export type SourceName = 'block' | 'cpu' | 'exec' | 'fault' | 'file' | 'func' | 'mem' | 'sched' | 'tcp';
+export type SourceName = 'block' | 'cpu' | 'exec' | 'fault' | 'file' | 'func' | 'lock' | 'mem' | 'sched' | 'tcp';
 
-export const sourceNames = ['block', 'cpu', 'exec', 'fault', 'file', 'func', 'mem', 'sched', 'tcp'] as const;
+export const sourceNames = ['block', 'cpu', 'exec', 'fault', 'file', 'func', 'lock', 'mem', 'sched', 'tcp'] as const;
 
 /** The events of each source. */
 export interface EventOf {
@@ -33,6 +35,7 @@ export interface EventOf {
   fault: FaultEvent;
   file: FileEvent;
   func: FuncEvent;
+  lock: LockEvent;
   mem: MemEvent;
   sched: SchedEvent;
   tcp: TcpEvent;
@@ -48,6 +51,7 @@ export const decoders: { readonly [N in SourceName]: Decoder<N> } = {
   fault: decodeFault,
   file: decodeFile,
   func: decodeFunc,
+  lock: decodeLock,
   mem: decodeMem,
   sched: decodeSched,
   tcp: decodeTcp,

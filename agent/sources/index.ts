@@ -7,6 +7,7 @@ import { execKit } from './exec/kit.ts';
 import { faultKit } from './fault/kit.ts';
 import { fileKit } from './file/kit.ts';
 import { funcKit } from './func/kit.ts';
+import { lockKit } from './lock/kit.ts';
 import { memKit } from './mem/kit.ts';
 import { schedKit } from './sched/kit.ts';
 import type { SourceKit, SourceSettings } from './source.ts';
@@ -20,6 +21,7 @@ export const kits = {
   file: fileKit,
   func: funcKit,
   mem: memKit,
+  lock: lockKit,
   sched: schedKit,
   tcp: tcpKit,
 } as const satisfies { readonly [N in SourceName]: SourceKit<N> };

@@ -30,10 +30,12 @@ export interface StackBytes {
 /** What a part of wall-clock time was spent on; the UI has a colour for each. */
 export type TimeKind = 'on-cpu' | 'runnable' | 'lock' | 'disk' | 'network' | 'idle' | 'page-fault' | 'waiting';
 
-/** A frame that is no code, on top of a stack: "blocked: lock". Names come from tables, never from what was observed. */
+/** A frame that is no code, on top of a stack: "blocked: lock". */
 export interface Mark {
   readonly name: string;
   readonly kind: TimeKind;
+  /** Its name tells of what was observed, such as a lock's address; else names come from tables, and there are few. */
+  readonly isObserved?: boolean;
 }
 
 export interface Sample {
@@ -49,8 +51,8 @@ export interface Sample {
   readonly count?: number;
   readonly stack: StackBytes;
   readonly mark?: Mark;
-  /** Who ended the wait: its stack stands on top of the mark, root on top. */
-  readonly waker?: { readonly pid: number; readonly name: string; readonly stack: StackBytes };
+  /** Who ended the wait: its stack stands on top of the mark, root on top, under a mark of its own ("woken by"). */
+  readonly waker?: { readonly pid: number; readonly name: string; readonly stack: StackBytes; readonly mark?: Mark };
 }
 
 export type AttributeValue = string | number | boolean | bigint;

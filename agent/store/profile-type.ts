@@ -34,6 +34,8 @@ const storedTypes: Readonly<Record<string, StoredType>> = {
   malloc: { source: 'mem', unit: 'bytes', rateUnit: 'bytes/s', isCounted: true },
   'rss-released': { source: 'fault', unit: 'bytes', rateUnit: 'bytes/s', isCounted: false },
   block: { source: 'block', ...waits, rateUnit: 'requests' },
+  lock: { source: 'lock', ...waits },
+  lockhold: { source: 'lock', ...waits },
 };
 
 const parts: Readonly<Record<string, readonly string[]>> = { [wallType]: ['cpu', 'offcpu', 'runq'] };

@@ -12,6 +12,7 @@ import { FaultSource } from '../../agent/sources/fault/fault.ts';
 import { FileSource } from '../../agent/sources/file/file.ts';
 import { FuncSource } from '../../agent/sources/func/func.ts';
 import { kits } from '../../agent/sources/index.ts';
+import { LockSource } from '../../agent/sources/lock/lock.ts';
 import { MemSource } from '../../agent/sources/mem/mem.ts';
 import { SchedSource } from '../../agent/sources/sched/sched.ts';
 import { resolveSettings } from '../../agent/sources/settings.ts';
@@ -28,12 +29,13 @@ const makers = {
   file: () => new FileSource([]),
   func: () => new FuncSource([]),
   mem: () => new MemSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }, () => {}),
+  lock: () => new LockSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
   sched: () => new SchedSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
   tcp: () => new TcpSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
 } as const satisfies { readonly [N in SourceName]: () => Source<N> };
 
 /** Their events say what the kernel's sums refer to: they are handed on with those, by the collector. */
-const keptForSums: ReadonlySet<SourceName> = new Set(['block', 'fault', 'mem', 'sched', 'tcp']);
+const keptForSums: ReadonlySet<SourceName> = new Set(['block', 'fault', 'lock', 'mem', 'sched', 'tcp']);
 
 type AnyEvent = EventOf[SourceName];
 

@@ -24,7 +24,7 @@ const settings: readonly SettingSpec[] = [
     key: 'stacks',
     kind: 'number',
     unit: 'a second and CPU',
-    help: 'Stacks walked at most; a wait beyond that is summed without one. 0: no stacks and no wakers, at a third of the cost.',
+    help: 'Stacks walked at most; a wait beyond that is summed without one. 0: no stacks and no wakers.',
     default: 2000,
     min: 0,
     max: 1e6,

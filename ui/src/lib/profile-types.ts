@@ -185,6 +185,28 @@ export const profileTypes: readonly ProfileType[] = [
     chart: { title: 'Disk requests under way', name: 'block' },
     withoutAtFirst: [],
   },
+  {
+    id: 'lock',
+    title: 'Locks',
+    group: 'io',
+    hint: 'Where threads waited for locks of user space: the lock, and on it the stack that let go of it',
+    noun: 'waiting for locks',
+    counted: 'waits',
+    sources: ['lock'],
+    chart: { title: 'Threads waiting for locks', name: 'lock' },
+    withoutAtFirst: ['idle'],
+  },
+  {
+    id: 'lockhold',
+    title: 'Lock holds',
+    group: 'io',
+    hint: 'For how long threads that had waited for a lock held it, by where they let go; about so',
+    noun: 'held, about',
+    counted: 'waits',
+    sources: ['lock'],
+    chart: { title: 'Locks held after a wait', name: 'lockhold' },
+    withoutAtFirst: [],
+  },
 ];
 
 /** A type that is not known is one that a newer agent has: it is shown as it comes. */

@@ -1,0 +1,94 @@
+/** Source lock as the table lists it: its settings, the calls that this kernel has, and how its collector is run. */
+
+import type { NativeAddon, NativeObject } from '../../bpf/native.ts';
+import { writeLockSettings } from '../../events/index.ts';
+import { KernelNames } from '../kernel-names.ts';
+import { startSource } from '../runtime.ts';
+import { numberSetting } from '../settings.ts';
+import type { Hook, SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import { LockSource, lockHooks, newerLockHooks } from './lock.ts';
+import { LockCollector } from './lock-collector.ts';
+import { LockNames } from './lock-names.ts';
+
+const settings: readonly SettingSpec[] = [
+  {
+    key: 'stacks',
+    kind: 'number',
+    unit: 'a second and CPU',
+    help: 'Stacks walked at most; a wait beyond that is summed without one. 0: no stacks.',
+    default: 2000,
+    min: 0,
+    max: 1e6,
+  },
+  {
+    key: 'conditions',
+    kind: 'number',
+    unit: '(1 or 0)',
+    help: 'Whether waits for conditions, semaphores, barriers, ends of threads and work to do are told as well.',
+    default: 0,
+    min: 0,
+    max: 1,
+  },
+  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+];
+
+/** 256 KiB per CPU: a stack is told once. */
+const pagesPerCpu = 64;
+
+/** Per CPU: a copied stack serves one wait alone, so that few of them are worth their 16 KiB. */
+const copyBytesPerSecond = 256 << 10;
+
+export const lockKit: SourceKit<'lock'> = {
+  name: 'lock',
+  title: 'Waits for locks in user space: which lock, where, and who let go of it; and how long it was held then',
+  isDefault: false,
+  settings,
+  hooks: lockHooks,
+  start(host, given) {
+    const hooks = hooksHere(host.native);
+    const source = new LockSource(new KernelNames(host.symbolizer), hooks);
+    let current: SourceSettings = given;
+    let epoch: 0 | 1 = 0;
+    const settingsBytes = (values: SourceSettings): Uint8Array => {
+      current = values;
+      return writeLockSettings({
+        stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
+        epoch,
+        pid: numberSetting(values, 'pid'),
+        hasConditions: numberSetting(values, 'conditions') > 0 ? 1 : 0,
+      });
+    };
+    const collector = new LockCollector({
+      source,
+      names: new LockNames(),
+      turn: (object, next) => {
+        epoch = next;
+        object.mapUpdate('lock_settings', Buffer.alloc(4), settingsBytes(current));
+      },
+    });
+    const wanted = new Set(hooks.flatMap(hook => hook.ways.flatMap(way => way.programs.map(({ program }) => program))));
+    return startSource(
+      host,
+      {
+        source,
+        settingSpecs: settings,
+        pagesPerCpu,
+        configure: (object: NativeObject) => {
+          for (const { name } of object.programs) if (!wanted.has(name)) object.setAutoload(name, false);
+          object.setConstant('own_pid', host.ownPid);
+          object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
+        },
+        settingsBytes,
+        collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
+      },
+      given,
+    );
+  },
+};
+
+/** With the calls that this kernel has beside futex. */
+function hooksHere(native: Pick<NativeAddon, 'kernelFunctionPrototype'>): Hook[] {
+  const prefix = `__${process.arch === 'arm64' ? 'arm64' : 'x64'}_sys_`;
+  const newer = Object.entries(newerLockHooks).filter(([call]) => native.kernelFunctionPrototype(prefix + call) !== undefined);
+  return [...lockHooks, ...newer.map(([, hook]) => hook)];
+}
