@@ -32,7 +32,7 @@ export interface GovernorParts {
 const quietAfterStartMs = 30_000;
 const quietAfterSourceMs = 5000;
 /** A source is paused only where its programs by themselves take this much of the budget, and of what is above it. */
-const worthPausing = { ofBudget: 0.1, ofExcess: 0.25 };
+const worthPausing = { ofBudget: 0.25, ofExcess: 0.25 };
 /** Readings that say how much that is. */
 const recentReadings = 3;
 /** Readings whose mean is told. */
@@ -65,14 +65,19 @@ export class Governor {
 
   /** Somebody starts a source: it is not refused, and what it costs at first decides nothing. */
   makeRoomFor(name: SourceName): Promise<void> {
-    const quietMs = Math.min(quietAfterSourceMs, this.parts.quietMs ?? quietAfterSourceMs);
-    this.quietUntilMs = Math.max(this.quietUntilMs, performance.now() + quietMs);
+    this.quieten();
     this.control.restart();
     const before = this.control.level;
     const pause = budgetSteps.findIndex(step => step.source === name && 'isPause' in step);
     if (pause >= 0) this.control.lowerTo(pause);
     this.note(this.control.level - before, Date.now());
     return this.parts.sources.hold(this.control.level);
+  }
+
+  /** What threads cost from now on for a while is that of a source's start, and decides nothing. */
+  private quieten(): void {
+    const quietMs = Math.min(quietAfterSourceMs, this.parts.quietMs ?? quietAfterSourceMs);
+    this.quietUntilMs = Math.max(this.quietUntilMs, performance.now() + quietMs);
   }
 
   /** Call once a second. */
@@ -94,6 +99,9 @@ export class Governor {
 
   private note(change: number, nowMs: number): void {
     if (change === 0) return;
+    // To load a source that was paused costs more than a second of its work, and would pause it again.
+    const undone = budgetSteps.slice(this.control.level, this.control.level - change);
+    if (undone.some(step => 'isPause' in step)) this.quieten();
     this.changedMs = nowMs;
     const direction = change > 0 ? 'up' : 'down';
     this.changes[direction] += Math.abs(change);
