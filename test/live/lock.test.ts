@@ -91,7 +91,8 @@ for (const program of ['mutex', 'pi']) {
         Math.abs(mean - heldNs / times) <= 0.1 * (heldNs / times),
         `held for ${mean} of ${heldNs / times} ns each, about`,
       );
-      assert.ok(count(holds) >= 0.9 * count(waited), `${count(holds)} holds after ${count(waited)} waits`);
+      // A thread that finds the lock taken again when it comes waits once more, and holds it after the last of its waits.
+      assert.ok(count(holds) >= 0.95 * waits, `${count(holds)} holds after ${waits} calls that waited`);
       for (const sample of waited) assert.equal(sample.mark?.name, `lock fought_${program} (locks)`);
       assert.ok(
         waited.every(sample => sample.stack.user.length > 0 || sample.count === 0),
