@@ -96,23 +96,33 @@ static __always_inline bool is_wanted(const struct fault_settings *settings, pid
     return pid && pid != own_pid && (!settings->pid || pid == settings->pid);
 }
 
-/* Adds to the sum of a key. Several CPUs may do so at once. */
-static __noinline int add_sum(const struct fault_settings *settings, struct fault_sum_key *key, __s64 value) {
+/* The sum of a key, made where there is none; NULL where there is no room. */
+static __noinline struct fault_sum *sum_of(const struct fault_settings *settings, struct fault_sum_key *key) {
     struct fault_sum fresh = {}, *sum;
+
+    sum = settings->epoch ? bpf_map_lookup_elem(&fault_sums_b, key) : bpf_map_lookup_elem(&fault_sums_a, key);
+    if (sum)
+        return sum;
+    if ((pid_nr)(bpf_get_current_pid_tgid() >> 32) == key->pid)
+        bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
+    if (settings->epoch) {
+        bpf_map_update_elem(&fault_sums_b, key, &fresh, BPF_NOEXIST);
+        return bpf_map_lookup_elem(&fault_sums_b, key);
+    }
+    bpf_map_update_elem(&fault_sums_a, key, &fresh, BPF_NOEXIST);
+    return bpf_map_lookup_elem(&fault_sums_a, key);
+}
+
+/* Adds to the sum of a key; where its stack has no room, to what has none. Several CPUs may do so at once. */
+static __noinline int add_sum(const struct fault_settings *settings, struct fault_sum_key *key, __s64 value) {
+    struct fault_sum *sum;
 
     if (!value)
         return 0;
-    sum = settings->epoch ? bpf_map_lookup_elem(&fault_sums_b, key) : bpf_map_lookup_elem(&fault_sums_a, key);
-    if (!sum) {
-        if ((pid_nr)(bpf_get_current_pid_tgid() >> 32) == key->pid)
-            bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
-        if (settings->epoch) {
-            bpf_map_update_elem(&fault_sums_b, key, &fresh, BPF_NOEXIST);
-            sum = bpf_map_lookup_elem(&fault_sums_b, key);
-        } else {
-            bpf_map_update_elem(&fault_sums_a, key, &fresh, BPF_NOEXIST);
-            sum = bpf_map_lookup_elem(&fault_sums_a, key);
-        }
+    sum = sum_of(settings, key);
+    if (!sum && key->stack) {
+        key->stack = 0;
+        sum = sum_of(settings, key);
     }
     if (!sum) {
         fault_count(DROP_INFLIGHT_FULL);

@@ -252,6 +252,7 @@ static __always_inline void tell_stack(void *ctx, enum stack_role role, struct s
     struct stack_record *event;
     __u32 size_bytes, one = 1;
     exact_u64 stack;
+    bool is_alone;
 
     cached->stack = 0;
     if (!slot) {
@@ -266,8 +267,10 @@ static __always_inline void tell_stack(void *ctx, enum stack_role role, struct s
     find_addresses(window, WINDOW_KERNEL, cached, CACHED_ADDRESSES / 2, event, 0, event->kernel_depth);
     find_addresses(window, WINDOW_USER, cached, CACHED_ADDRESSES, event, event->kernel_depth + 1U,
                    (__u32)event->kernel_depth + event->user_depth);
-    /* Two stacks that are cut alike need not be alike: each has a number of its own, and none is remembered. */
-    stack = hash_of(event, is_to_be_resumed(event) ? bpf_ktime_get_ns() : bpf_get_current_pid_tgid() >> 32);
+    /* Two stacks that are cut alike need not be alike: each that user space can go on with has a number of its own, and
+     * none is remembered. The others are shown as they are cut, and are one. */
+    is_alone = is_to_be_resumed(event) && event->user_raw_bytes;
+    stack = hash_of(event, is_alone ? bpf_ktime_get_ns() : bpf_get_current_pid_tgid() >> 32);
     if (is_to_be_resumed(event))
         cached->place = 0;
     if (bpf_map_update_elem(&known_stacks, &stack, &one, BPF_NOEXIST) == 0) {
