@@ -173,5 +173,7 @@ test('faults are those that the kernel counts, resident memory is what the proce
     assert.ok(seen >= expected && seen <= expected + more, `${name}: ${seen} faults, ${expected} made`);
   }
   const released = by(early, 'rss-released', markName);
-  assert.equal(released.get('anonymous memory'), 16 * mib, 'one half unmapped, and given back by madvise');
+  // Before 6.2 a thread hands over up to 64 changes at a time, some of them with another's.
+  const taken = (released.get('anonymous memory') ?? 0) - 16 * mib;
+  assert.ok(Math.abs(taken) <= 64 * 4096, `one half unmapped, and given back by madvise: ${taken} bytes more`);
 });
