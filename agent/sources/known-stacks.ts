@@ -5,7 +5,7 @@
 
 import type { NativeObject } from '../bpf/native.ts';
 import type { UnwindEnd } from '../events/index.ts';
-import type { KernelNames } from './kernel-names.ts';
+import type { FunctionNames } from './function-names.ts';
 import type { StackBytes } from './source.ts';
 
 /** A stack that was told, kept as long as sums refer to it. */
@@ -48,7 +48,7 @@ export const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'no
 const ownFrame = /^(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_|bpf_trampoline_|trace_sched_)/;
 
 /** Where the names of a stack's functions come from. */
-export type StackNames = Pick<KernelNames, 'want' | 'wantUser' | 'of'>;
+export type StackNames = Pick<FunctionNames, 'want' | 'wantUser' | 'of'>;
 
 export class KnownStacks {
   private readonly names: StackNames;

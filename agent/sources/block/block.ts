@@ -2,7 +2,7 @@
 
 import type { BlockEvent, BlockRequestEvent } from '../../events/index.ts';
 import { attributes } from '../attributes.ts';
-import type { KernelNames } from '../kernel-names.ts';
+import type { FunctionNames } from '../function-names.ts';
 import { KnownStacks } from '../known-stacks.ts';
 import type { AttributeValue, Hook, HookWay, Sink, Source } from '../source.ts';
 import { blockError, deviceNumber } from './block-device.ts';
@@ -28,7 +28,7 @@ export class BlockSource implements Source<'block'> {
   readonly needs = blockHooks;
   readonly stacks: KnownStacks;
 
-  constructor(names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>) {
+  constructor(names: Pick<FunctionNames, 'want' | 'wantUser' | 'of'>) {
     this.stacks = new KnownStacks(names);
   }
 

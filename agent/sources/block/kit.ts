@@ -2,7 +2,7 @@
 
 import type { NativeAddon, NativeObject } from '../../bpf/native.ts';
 import { blockSumsBytes, blockSumsKeyBytes, readBlockSums, readBlockSumsKey, writeBlockSettings } from '../../events/index.ts';
-import { KernelNames } from '../kernel-names.ts';
+import { FunctionNames } from '../function-names.ts';
 import { addUp } from '../latency-sums.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
@@ -54,7 +54,7 @@ export const blockKit: SourceKit<'block'> = {
   settings,
   hooks: blockHooks,
   start(host, given) {
-    const source = new BlockSource(new KernelNames(host.symbolizer));
+    const source = new BlockSource(new FunctionNames(host.symbolizer));
     const names = new DeviceNames();
     let current: SourceSettings = given;
     let epoch: 0 | 1 = 0;

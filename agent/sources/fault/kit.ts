@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import type { NativeObject } from '../../bpf/native.ts';
 import { writeFaultSettings } from '../../events/index.ts';
-import { KernelNames } from '../kernel-names.ts';
+import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
@@ -36,7 +36,7 @@ export const faultKit: SourceKit<'fault'> = {
   settings,
   hooks: faultHooks,
   start(host, given) {
-    const source = new FaultSource(new KernelNames(host.symbolizer));
+    const source = new FaultSource(new FunctionNames(host.symbolizer));
     let current: SourceSettings = given;
     let epoch: 0 | 1 = 0;
     const settingsBytes = (values: SourceSettings): Uint8Array => {

@@ -2,7 +2,7 @@
 
 import type { NativeAddon, NativeObject } from '../../bpf/native.ts';
 import { writeLockSettings } from '../../events/index.ts';
-import { KernelNames } from '../kernel-names.ts';
+import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
 import type { Hook, SettingSpec, SourceKit, SourceSettings } from '../source.ts';
@@ -46,7 +46,7 @@ export const lockKit: SourceKit<'lock'> = {
   hooks: lockHooks,
   start(host, given) {
     const hooks = hooksHere(host.native);
-    const source = new LockSource(new KernelNames(host.symbolizer), hooks);
+    const source = new LockSource(new FunctionNames(host.symbolizer), hooks);
     let current: SourceSettings = given;
     let epoch: 0 | 1 = 0;
     const settingsBytes = (values: SourceSettings): Uint8Array => {

@@ -1,7 +1,7 @@
 /** Source lock: stacks as they are told. The sums that refer to them are read by the collector (lock-collector.ts). */
 
 import type { LockEvent } from '../../events/index.ts';
-import type { KernelNames } from '../kernel-names.ts';
+import type { FunctionNames } from '../function-names.ts';
 import { KnownStacks } from '../known-stacks.ts';
 import type { Hook, HookWay, Source } from '../source.ts';
 
@@ -48,7 +48,7 @@ export class LockSource implements Source<'lock'> {
   readonly needs: readonly Hook[];
   readonly stacks: KnownStacks;
 
-  constructor(names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>, needs: readonly Hook[] = lockHooks) {
+  constructor(names: Pick<FunctionNames, 'want' | 'wantUser' | 'of'>, needs: readonly Hook[] = lockHooks) {
     this.stacks = new KnownStacks(names);
     this.needs = needs;
   }

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import type { NativeLink, NativeObject } from '../../bpf/native.ts';
 import { writeMemSettings } from '../../events/index.ts';
-import { KernelNames } from '../kernel-names.ts';
+import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
 import type { RunningSource, SettingSpec, SourceHost, SourceKit, SourceSettings } from '../source.ts';
@@ -65,7 +65,7 @@ export const memKit: SourceKit<'mem'> = {
 
 async function startMem(host: SourceHost, given: SourceSettings): Promise<RunningSource> {
   const probes = new Probes(host);
-  const source = new MemSource(new KernelNames(host.symbolizer), () => probes.endMalloc());
+  const source = new MemSource(new FunctionNames(host.symbolizer), () => probes.endMalloc());
   let current: SourceSettings = given;
   let epoch: 0 | 1 = 0;
   let round = 0;

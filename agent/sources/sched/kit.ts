@@ -2,7 +2,7 @@
 
 import type { NativeObject } from '../../bpf/native.ts';
 import { writeSchedSettings } from '../../events/index.ts';
-import { KernelNames } from '../kernel-names.ts';
+import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
@@ -45,7 +45,7 @@ export const schedKit: SourceKit<'sched'> = {
   settings,
   hooks: schedHooks,
   start(host, given) {
-    const names = new KernelNames(host.symbolizer);
+    const names = new FunctionNames(host.symbolizer);
     const source = new SchedSource(names);
     let current: SourceSettings = given;
     let epoch: 0 | 1 = 0;

@@ -15,7 +15,7 @@ import {
   schedSumKeyBytes,
   schedThreadBytes,
 } from '../../events/index.ts';
-import type { KernelNames } from '../kernel-names.ts';
+import type { FunctionNames } from '../function-names.ts';
 import { emptyStack, type KnownStack } from '../known-stacks.ts';
 import type { Mark, Sample, Sink, TimeKind } from '../source.ts';
 import type { SchedSource } from './sched.ts';
@@ -60,7 +60,7 @@ function blockedMark(cause: WaitCause): Mark {
 /** What the collector needs of the running source. */
 export interface CollectorHost {
   readonly source: SchedSource;
-  readonly names: KernelNames;
+  readonly names: FunctionNames;
   /** Writes sched_settings.epoch: from now on the programs add to the other map. */
   turn(object: NativeObject, epoch: 0 | 1): void;
 }

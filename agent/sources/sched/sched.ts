@@ -4,7 +4,7 @@
  */
 
 import type { SchedEndEvent, SchedEvent } from '../../events/index.ts';
-import type { KernelNames } from '../kernel-names.ts';
+import type { FunctionNames } from '../function-names.ts';
 import { KnownStacks } from '../known-stacks.ts';
 import type { Hook, Sink, Source } from '../source.ts';
 
@@ -33,7 +33,7 @@ export class SchedSource implements Source<'sched'> {
   readonly stacks: KnownStacks;
   private ends: SchedEndEvent[] = [];
 
-  constructor(names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>) {
+  constructor(names: Pick<FunctionNames, 'want' | 'wantUser' | 'of'>) {
     this.stacks = new KnownStacks(names);
   }
 

@@ -2,7 +2,7 @@
 
 import type { NativeObject } from '../../bpf/native.ts';
 import { readTcpSums, type TcpOperation, tcpOperation, tcpSumsBytes, writeTcpSettings } from '../../events/index.ts';
-import { KernelNames } from '../kernel-names.ts';
+import { FunctionNames } from '../function-names.ts';
 import { addUp } from '../latency-sums.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
@@ -64,7 +64,7 @@ export const tcpKit: SourceKit<'tcp'> = {
   settings,
   hooks: tcpHooks,
   start(host, given) {
-    const source = new TcpSource(new KernelNames(host.symbolizer));
+    const source = new TcpSource(new FunctionNames(host.symbolizer));
     return startSource(
       host,
       {

@@ -3,7 +3,7 @@
 import type { TcpConnectionEvent, TcpEvent } from '../../events/index.ts';
 import { errnoName } from '../../lib/errno-name.ts';
 import { attributes } from '../attributes.ts';
-import type { KernelNames } from '../kernel-names.ts';
+import type { FunctionNames } from '../function-names.ts';
 import { KnownStacks } from '../known-stacks.ts';
 import type { AttributeValue, Hook, HookWay, Sink, Source } from '../source.ts';
 import { ipv4Text, ipv6Text, mappedIpv4 } from './ip-address.ts';
@@ -48,7 +48,7 @@ export class TcpSource implements Source<'tcp'> {
   readonly needs = tcpHooks;
   readonly stacks: KnownStacks;
 
-  constructor(names: Pick<KernelNames, 'want' | 'wantUser' | 'of'>) {
+  constructor(names: Pick<FunctionNames, 'want' | 'wantUser' | 'of'>) {
     this.stacks = new KnownStacks(names);
   }
 

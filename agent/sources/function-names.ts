@@ -5,7 +5,7 @@ import type { NativeSymbolizer } from '../bpf/native.ts';
 /** The kernel has some ten thousand places where a thread can sleep, and a program mostly a few hundred. */
 const maxNames = 100_000;
 
-export class KernelNames {
+export class FunctionNames {
   private readonly symbolizer: Pick<NativeSymbolizer, 'locate' | 'describe'>;
   private readonly names = new Map<number, string>();
 
