@@ -1,18 +1,16 @@
 /** The whole agent on a quiet and on a busy host: its CPU by part, its memory, and what each hit of its programs costs. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type SourceState, type StatusResponse, startAgent, type TestAgent } from '../../test/live/agent.ts';
 import { buildZoo } from '../../test/zoo/zoo.ts';
+import { cpuTimes } from './cpu-times.ts';
 import { benchProgram } from './programs.ts';
 import { type BenchRow, rowWithTarget } from './row.ts';
 
 /** What is compiled and read at the start is not what it costs to run. */
 const settleSeconds = 10;
 const measureSeconds = 15;
-/** USER_HZ: the unit of /proc/PID/stat on every Linux. */
-const tickMs = 10;
 
 export async function run(): Promise<BenchRow[]> {
   return [...(await quietHost()), ...(await busyHost())];
@@ -70,19 +68,6 @@ async function cost(agent: TestAgent, host: string, percentBound: number): Promi
     row('BPF maps', status.mapBytes / 2 ** 20, 'MiB'),
     row('perf buffers', status.bufferBytes / 2 ** 20, 'MiB'),
   ];
-}
-
-function cpuTimes(pid: number): { timeMs: number; agentMs: number; hostMs: number } {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // Fields 14 and 15 of proc(5).
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const host = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1]?.split(' ').map(Number) ?? [];
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = host;
-  return {
-    timeMs: performance.now(),
-    agentMs: (Number(fields[11]) + Number(fields[12])) * tickMs,
-    hostMs: (user + nice + system + irq + softirq) * tickMs,
-  };
 }
 
 function hitRow(source: string, program: SourceState['programs'][number]): BenchRow {
