@@ -13,16 +13,17 @@ import { schedKit } from './sched/kit.ts';
 import type { SourceKit, SourceSettings } from './source.ts';
 import { tcpKit } from './tcp/kit.ts';
 
+/** In the order in which people are shown them. */
 export const kits = {
-  block: blockKit,
   cpu: cpuKit,
   exec: execKit,
-  fault: faultKit,
   file: fileKit,
   func: funcKit,
-  mem: memKit,
-  lock: lockKit,
   sched: schedKit,
+  lock: lockKit,
+  fault: faultKit,
+  mem: memKit,
+  block: blockKit,
   tcp: tcpKit,
 } as const satisfies { readonly [N in SourceName]: SourceKit<N> };
 
