@@ -14,6 +14,9 @@ import { isEmulated, runSource, type SourceRun } from './source-run.ts';
 
 const run = promisify(execFile);
 const seconds = isEmulated ? 4 : 3;
+/** Of times; those of an emulated machine are the host's too, which has other work. */
+const tolerance = isEmulated ? 0.1 : 0.03;
+const holdTolerance = isEmulated ? 0.3 : 0.1;
 
 interface ThreadReport {
   readonly name: string;
@@ -83,12 +86,12 @@ for (const program of ['mutex', 'pi']) {
       t.diagnostic(
         `${name}: ${count(waited)} waits of ${waits}, ${(sum(waited) / 1e6).toFixed(1)} ms; the program ${(lockNs / 1e6).toFixed(1)}, sched ${(blocked / 1e6).toFixed(1)} blocked and ${(woken / 1e6).toFixed(1)} woken; held ${(sum(holds) / 1e6).toFixed(1)} of ${(heldNs / 1e6).toFixed(1)} ms`,
       );
-      assert.ok(sum(waited) >= 0.97 * blocked && sum(waited) <= 1.03 * (blocked + woken), 'as sched says');
-      assert.ok(Math.abs(sum(waited) - lockNs) <= 0.03 * lockNs, 'as the program says');
+      assert.ok(sum(waited) >= (1 - tolerance) * blocked && sum(waited) <= (1 + tolerance) * (blocked + woken), 'as sched says');
+      assert.ok(Math.abs(sum(waited) - lockNs) <= tolerance * lockNs, 'as the program says');
       // Those that began with a wait; the others are not seen.
       const mean = sum(holds) / count(holds);
       assert.ok(
-        Math.abs(mean - heldNs / times) <= 0.1 * (heldNs / times),
+        Math.abs(mean - heldNs / times) <= holdTolerance * (heldNs / times),
         `held for ${mean} of ${heldNs / times} ns each, about`,
       );
       // A thread that finds the lock taken again when it comes waits once more, and holds it after the last of its waits.
@@ -110,8 +113,9 @@ function assertWakers(waited: readonly Sample[], other: string): void {
   const right = ended.filter(({ waker }) => waker?.name === other && (waker?.stack.user.length ?? 0) > 0);
   assert.ok(count(right) >= 0.99 * count(ended), `${count(right)} of ${count(ended)} name ${other} and where it let go`);
   const owned = right.filter(({ waker }) => waker?.mark?.name === 'let go by its owner');
+  // The lock's word is read before the wait begins, and the lock may change hands in between.
   assert.ok(
-    count(owned) >= 0.99 * count(right),
+    count(owned) >= 0.95 * count(right),
     `${count(owned)} of ${count(right)} were let go by the owner that the lock named`,
   );
 }
@@ -124,7 +128,7 @@ test('conditions are no locks: left out, unless they are asked for', async () =>
   const poster = reports.find(({ name }) => name === 'poster');
   assert.ok(waiter !== undefined && poster !== undefined);
   const waited = of(lock, 'lock', waiter.tid, 'condition ');
-  assert.ok(Math.abs(sum(waited) - waiter.lockNs) <= 0.03 * waiter.lockNs, `${sum(waited)} of ${waiter.lockNs} ns`);
+  assert.ok(Math.abs(sum(waited) - waiter.lockNs) <= tolerance * waiter.lockNs, `${sum(waited)} of ${waiter.lockNs} ns`);
   assert.ok(waited.every(({ mark }) => mark?.kind === 'idle' && /^condition posted(\+0x\w+)? \(locks\)$/.test(mark.name)));
   const locks = sum(of(lock, 'lock', waiter.tid, 'lock ')) + sum(of(lock, 'lock', poster.tid, 'lock '));
   assert.ok(locks < 0.05 * waiter.lockNs, `${locks} ns of waits for the condition stand under its lock`);
@@ -136,6 +140,6 @@ test('a wait that lasts is told while it lasts, and once', async () => {
   assert.ok(waiter !== undefined);
   const waited = of(lock, 'lock', waiter.tid);
   assert.ok(waited.filter(sample => sample.count === 0).length >= 1, 'told before its end');
-  assert.ok(Math.abs(sum(waited) - waiter.lockNs) <= 0.03 * waiter.lockNs, `${sum(waited)} of ${waiter.lockNs} ns`);
+  assert.ok(Math.abs(sum(waited) - waiter.lockNs) <= tolerance * waiter.lockNs, `${sum(waited)} of ${waiter.lockNs} ns`);
   assert.equal(count(waited), 1);
 });
