@@ -14,8 +14,6 @@ export interface KnownStack {
   readonly stack: StackBytes;
   /** Of the names of its kernel functions, which were asked for when it was told. */
   readonly kernelIds: Uint32Array;
-  /** The same of the innermost of its own functions; asked for where they are wanted, since they may take a file to read. */
-  userIds?: Uint32Array;
   /** Kernel time at which it was last referred to. */
   usedNs: number;
 }
@@ -78,10 +76,12 @@ export class KnownStacks {
     return known;
   }
 
-  /** Names of the innermost of the program's own functions, leaf first; empty until they are known. */
-  callers(known: KnownStack): readonly string[] {
-    known.userIds ??= this.names.wantUser(known.pid, known.stack.user.subarray(0, namedUserFrames * 8));
-    return this.names.of(known.userIds) ?? [];
+  /**
+   * Names of the innermost of the program's own functions, leaf first; empty until they are known. Located anew each time: of a process
+   * that was not known yet when the stack was told they are other ones.
+   */
+  callers({ pid, stack }: KnownStack): readonly string[] {
+    return this.names.of(this.names.wantUser(pid, stack.user.subarray(0, namedUserFrames * 8))) ?? [];
   }
 
   /** Without our own programs and what called them, which stand on top of what they observe. */
