@@ -6,7 +6,8 @@ import { FunctionNames } from '../function-names.ts';
 import { addUp } from '../latency-sums.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
-import type { OperationSums, SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import type { OperationSums, SettingSpec, SourceKit } from '../source.ts';
+import { TurningSettings } from '../turning-settings.ts';
 import { BlockSource, blockHooks } from './block.ts';
 import { BlockCollector } from './block-collector.ts';
 import { DeviceNames } from './block-device.ts';
@@ -56,23 +57,17 @@ export const blockKit: SourceKit<'block'> = {
   start(host, given) {
     const source = new BlockSource(new FunctionNames(host.symbolizer));
     const names = new DeviceNames();
-    let current: SourceSettings = given;
-    let epoch: 0 | 1 = 0;
-    const settingsBytes = (values: SourceSettings): Uint8Array => {
-      current = values;
-      return writeBlockSettings({
+    const turning = new TurningSettings('block', given, (values, epoch) =>
+      writeBlockSettings({
         minLatencyNs: durationNs(settings, values, 'min'),
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
         pid: numberSetting(values, 'pid'),
         epoch,
-      });
-    };
+      }),
+    );
     const collector = new BlockCollector({
       source,
-      turn: (object, next) => {
-        epoch = next;
-        object.mapUpdate('block_settings', Buffer.alloc(4), settingsBytes(current));
-      },
+      turn: (object, epoch) => turning.turn(object, epoch),
     });
     return startSource(
       host,
@@ -85,7 +80,7 @@ export const blockKit: SourceKit<'block'> = {
           object.setConstant('request_argument', lastArgument(host.native, 'block_rq_issue'));
           object.setConstant('bio_argument', lastArgument(host.native, 'block_bio_queue'));
         },
-        settingsBytes,
+        settingsBytes: values => turning.bytes(values),
         sums: object => sumsOf(object, names),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
       },

@@ -6,7 +6,8 @@ import { writeFaultSettings } from '../../events/index.ts';
 import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
-import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import type { SettingSpec, SourceKit } from '../source.ts';
+import { TurningSettings } from '../turning-settings.ts';
 import { FaultSource, faultHooks } from './fault.ts';
 import { FaultCollector } from './fault-collector.ts';
 
@@ -37,22 +38,16 @@ export const faultKit: SourceKit<'fault'> = {
   hooks: faultHooks,
   start(host, given) {
     const source = new FaultSource(new FunctionNames(host.symbolizer));
-    let current: SourceSettings = given;
-    let epoch: 0 | 1 = 0;
-    const settingsBytes = (values: SourceSettings): Uint8Array => {
-      current = values;
-      return writeFaultSettings({
+    const turning = new TurningSettings('fault', given, (values, epoch) =>
+      writeFaultSettings({
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
         pid: numberSetting(values, 'pid'),
         epoch,
-      });
-    };
+      }),
+    );
     const collector = new FaultCollector({
       stacks: source.stacks,
-      turn: (object, next) => {
-        epoch = next;
-        object.mapUpdate('fault_settings', Buffer.alloc(4), settingsBytes(current));
-      },
+      turn: (object, epoch) => turning.turn(object, epoch),
       isAlive: pid => existsSync(`/proc/${pid}`),
     });
     return startSource(
@@ -66,7 +61,7 @@ export const faultKit: SourceKit<'fault'> = {
           object.setConstant('started_ns', host.native.clockPair().monotonicNs);
           object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
         },
-        settingsBytes,
+        settingsBytes: values => turning.bytes(values),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
       },
       given,

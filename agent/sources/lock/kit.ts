@@ -5,7 +5,8 @@ import { writeLockSettings } from '../../events/index.ts';
 import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
-import type { Hook, SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import type { Hook, SettingSpec, SourceKit } from '../source.ts';
+import { TurningSettings } from '../turning-settings.ts';
 import { LockSource, lockHooks, newerLockHooks } from './lock.ts';
 import { LockCollector } from './lock-collector.ts';
 import { LockNames } from './lock-names.ts';
@@ -47,24 +48,18 @@ export const lockKit: SourceKit<'lock'> = {
   start(host, given) {
     const hooks = hooksHere(host.native);
     const source = new LockSource(new FunctionNames(host.symbolizer), hooks);
-    let current: SourceSettings = given;
-    let epoch: 0 | 1 = 0;
-    const settingsBytes = (values: SourceSettings): Uint8Array => {
-      current = values;
-      return writeLockSettings({
+    const turning = new TurningSettings('lock', given, (values, epoch) =>
+      writeLockSettings({
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
         epoch,
         pid: numberSetting(values, 'pid'),
         hasConditions: numberSetting(values, 'conditions') > 0 ? 1 : 0,
-      });
-    };
+      }),
+    );
     const collector = new LockCollector({
       source,
       names: new LockNames(),
-      turn: (object, next) => {
-        epoch = next;
-        object.mapUpdate('lock_settings', Buffer.alloc(4), settingsBytes(current));
-      },
+      turn: (object, epoch) => turning.turn(object, epoch),
     });
     const wanted = new Set(hooks.flatMap(hook => hook.ways.flatMap(way => way.programs.map(({ program }) => program))));
     return startSource(
@@ -78,7 +73,7 @@ export const lockKit: SourceKit<'lock'> = {
           object.setConstant('own_pid', host.ownPid);
           object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
         },
-        settingsBytes,
+        settingsBytes: values => turning.bytes(values),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
       },
       given,

@@ -7,6 +7,7 @@ import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
 import type { RunningSource, SettingSpec, SourceHost, SourceKit, SourceSettings } from '../source.ts';
+import { TurningSettings } from '../turning-settings.ts';
 import { type GoProgram, GoPrograms } from './go-programs.ts';
 import { MemSource, memHooks } from './mem.ts';
 import { MemCollector } from './mem-collector.ts';
@@ -66,24 +67,18 @@ export const memKit: SourceKit<'mem'> = {
 async function startMem(host: SourceHost, given: SourceSettings): Promise<RunningSource> {
   const probes = new Probes(host);
   const source = new MemSource(new FunctionNames(host.symbolizer), () => probes.endMalloc());
-  let current: SourceSettings = given;
-  let epoch: 0 | 1 = 0;
   let round = 0;
-  const settingsBytes = (values: SourceSettings): Uint8Array => {
-    current = values;
-    return writeMemSettings({
+  const turning = new TurningSettings('mem', given, (values, epoch) =>
+    writeMemSettings({
       stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
       pid: numberSetting(values, 'pid'),
       mallocsPerSecond: Math.round(numberSetting(values, 'mallocs')),
       epoch,
-    });
-  };
+    }),
+  );
   const collector = new MemCollector({
     stacks: source.stacks,
-    turn: (object, next) => {
-      epoch = next;
-      object.mapUpdate('mem_settings', Buffer.alloc(4), settingsBytes(current));
-    },
+    turn: (object, epoch) => turning.turn(object, epoch),
     rateOf: pid => probes.programs.rateOf(pid),
   });
   const running = await startSource(
@@ -97,7 +92,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
         object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
         probes.object = object;
       },
-      settingsBytes,
+      settingsBytes: values => turning.bytes(values),
       applied: (_ladder, values) => probes.probeMalloc(numberSetting(values, 'malloc')),
       collect: (object, sink, nowNs, isLast) => {
         if (!isLast && round % roundsPerLook === 0) probes.probeGo();
@@ -109,7 +104,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
   );
   try {
     probes.probeGo();
-    probes.probeMalloc(numberSetting(current, 'malloc'));
+    probes.probeMalloc(numberSetting(turning.values, 'malloc'));
   } catch (error) {
     await running.stop();
     throw error;

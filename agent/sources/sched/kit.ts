@@ -5,7 +5,8 @@ import { writeSchedSettings } from '../../events/index.ts';
 import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
-import type { SettingSpec, SourceKit, SourceSettings } from '../source.ts';
+import type { SettingSpec, SourceKit } from '../source.ts';
+import { TurningSettings } from '../turning-settings.ts';
 import { SchedSource, schedHooks } from './sched.ts';
 import { SchedCollector } from './sched-collector.ts';
 import { fillCauses, latencySums } from './wait-latencies.ts';
@@ -47,24 +48,18 @@ export const schedKit: SourceKit<'sched'> = {
   start(host, given) {
     const names = new FunctionNames(host.symbolizer);
     const source = new SchedSource(names);
-    let current: SourceSettings = given;
-    let epoch: 0 | 1 = 0;
-    const settingsBytes = (values: SourceSettings): Uint8Array => {
-      current = values;
-      return writeSchedSettings({
+    const turning = new TurningSettings('sched', given, (values, epoch) =>
+      writeSchedSettings({
         floorNs: durationNs(settings, values, 'floor'),
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
         pid: numberSetting(values, 'pid'),
         epoch,
-      });
-    };
+      }),
+    );
     const collector = new SchedCollector({
       source,
       names,
-      turn: (object, next) => {
-        epoch = next;
-        object.mapUpdate('sched_settings', Buffer.alloc(4), settingsBytes(current));
-      },
+      turn: (object, epoch) => turning.turn(object, epoch),
     });
     return startSource(
       host,
@@ -77,7 +72,7 @@ export const schedKit: SourceKit<'sched'> = {
           object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
           object.setConstant('prev_state_argument', stateArgument(host.native));
         },
-        settingsBytes,
+        settingsBytes: values => turning.bytes(values),
         fill: fillCauses,
         sums: latencySums,
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
