@@ -5,19 +5,20 @@
 #include "block.h"
 
 #include "block-kernel.h"
+#include "settings.h"
 
 HOTSPAN_EVENTS(block)
+HOTSPAN_SETTINGS(block)
 #define STACK_TABLE_EVENTS block_events
 #define STACK_TABLE_COUNT block_count
 #define STACK_TABLE_KIND BLOCK_STACK
 #include "stack-table.h"
+#include "turning-sums.h"
 
 /* Which argument of a tracepoint is the request, and which the bio: up to 5.10 the queue comes first, though not in all
  * of its stable versions for both. */
 const volatile __u32 request_argument = 0;
 const volatile __u32 bio_argument = 0;
-/* The agent's own process: never told, or its own writing would fill its own store. */
-const volatile __u32 own_pid = 0;
 
 /* Who asked for a request. */
 struct block_asker {
@@ -41,13 +42,6 @@ struct block_request {
     __u64 sector;
     struct block_asker asker;
 };
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct block_settings);
-} block_settings SEC(".maps");
 
 /* By address of the request. One that was merged into another never comes back; its entry stays until its address is
  * used again. */
@@ -74,26 +68,12 @@ struct {
     __type(value, struct latency_sums);
 } block_sums SEC(".maps");
 
-/* Two, so that one can be read in peace while the other one fills: block_settings.epoch says which. */
-struct block_profile_map {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 8192);
-    __type(key, struct block_profile_key);
-    __type(value, struct block_profile);
-};
-struct block_profile_map block_profile_a SEC(".maps");
-struct block_profile_map block_profile_b SEC(".maps");
+TURNING_SUMS(block_profile, struct block_profile_key, struct block_profile, 8192)
 
 /* What new entries hold. Not on the stack, where the walk needs the room. */
 static const struct block_request no_request;
 static const struct block_asker no_asker;
 static const struct latency_sums no_sums;
-
-static __always_inline struct block_settings *settings_now(void) {
-    __u32 key = 0;
-
-    return bpf_map_lookup_elem(&block_settings, &key);
-}
 
 /* The argument as a number: 5.10 does not take a typed pointer as a part of a key. */
 static __always_inline __u64 address_of_argument(__u64 *ctx, __u32 argument) {
@@ -101,10 +81,6 @@ static __always_inline __u64 address_of_argument(__u64 *ctx, __u32 argument) {
 
     bpf_probe_read_kernel(&address, sizeof(address), ctx + argument);
     return address;
-}
-
-static __always_inline bool is_wanted(const struct block_settings *settings, pid_nr pid) {
-    return pid != own_pid && (!settings->pid || pid == settings->pid);
 }
 
 /* A worker that writes back says so in what it is at: "flush-254:0". */
@@ -273,16 +249,15 @@ static __always_inline void add_to_profile(const struct block_settings *settings
     struct block_profile_key key = {.stack = asker->stack, .pid = asker->pid, .tid = asker->tid};
     struct block_profile fresh = {
         .queue_ns = done->latency - done->device_ns, .device_ns = done->device_ns, .count = 1};
-    void *map = settings->epoch ? (void *)&block_profile_b : (void *)&block_profile_a;
     struct block_profile *sum;
 
     key.operation = done->operation;
     key.flags = asker->flags & BLOCK_FLAG_WRITEBACK;
     __builtin_memcpy(key.comm, asker->comm, sizeof(key.comm));
-    sum = bpf_map_lookup_elem(map, &key);
-    if (!sum && bpf_map_update_elem(map, &key, &fresh, BPF_NOEXIST)) {
+    sum = block_profile_find(settings->epoch, &key);
+    if (!sum && !block_profile_begin(settings->epoch, &key, &fresh)) {
         /* Another CPU may have been first. */
-        sum = bpf_map_lookup_elem(map, &key);
+        sum = block_profile_find(settings->epoch, &key);
         if (!sum)
             block_count(DROP_INFLIGHT_FULL);
     }

@@ -5,27 +5,21 @@
 
 #include "fault-rss.h"
 #include "kernel.h"
+#include "settings.h"
 #include <linux/bpf_perf_event.h>
 
 HOTSPAN_EVENTS(fault)
+HOTSPAN_SETTINGS(fault)
 #define STACK_TABLE_EVENTS fault_events
 #define STACK_TABLE_COUNT fault_count
 #define STACK_TABLE_KIND FAULT_STACK
 #include "stack-table.h"
+#include "turning-sums.h"
 
-/* The agent's own process: never told. */
-const volatile __u32 own_pid = 0;
 /* When the source started: what is younger has been seen since its beginning. */
 const volatile __u64 started_ns = 0;
 
 #define CLONE_VM 0x100
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct fault_settings);
-} fault_settings SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -60,15 +54,7 @@ struct {
     __type(value, struct fault_thread);
 } fault_threads SEC(".maps");
 
-/* Two, so that one can be read in peace while the other one fills: fault_settings.epoch says which. */
-struct fault_sums_map {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 16384);
-    __type(key, struct fault_sum_key);
-    __type(value, struct fault_sum);
-};
-struct fault_sums_map fault_sums_a SEC(".maps");
-struct fault_sums_map fault_sums_b SEC(".maps");
+TURNING_SUMS(fault_sums, struct fault_sum_key, struct fault_sum, 16384)
 
 /* Counters of task_struct that only this source reads. */
 #pragma clang diagnostic push
@@ -86,31 +72,16 @@ struct mm_struct___areas {
 #pragma clang attribute pop
 #pragma clang diagnostic pop
 
-static __always_inline struct fault_settings *settings_now(void) {
-    __u32 key = 0;
-
-    return bpf_map_lookup_elem(&fault_settings, &key);
-}
-
-static __always_inline bool is_wanted(const struct fault_settings *settings, pid_nr pid) {
-    return pid && pid != own_pid && (!settings->pid || pid == settings->pid);
-}
-
 /* The sum of a key, made where there is none; NULL where there is no room. */
 static __noinline struct fault_sum *sum_of(const struct fault_settings *settings, struct fault_sum_key *key) {
-    struct fault_sum fresh = {}, *sum;
+    struct fault_sum fresh = {}, *sum = fault_sums_find(settings->epoch, key);
 
-    sum = settings->epoch ? bpf_map_lookup_elem(&fault_sums_b, key) : bpf_map_lookup_elem(&fault_sums_a, key);
     if (sum)
         return sum;
     if ((pid_nr)(bpf_get_current_pid_tgid() >> 32) == key->pid)
         bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
-    if (settings->epoch) {
-        bpf_map_update_elem(&fault_sums_b, key, &fresh, BPF_NOEXIST);
-        return bpf_map_lookup_elem(&fault_sums_b, key);
-    }
-    bpf_map_update_elem(&fault_sums_a, key, &fresh, BPF_NOEXIST);
-    return bpf_map_lookup_elem(&fault_sums_a, key);
+    fault_sums_begin(settings->epoch, key, &fresh);
+    return fault_sums_find(settings->epoch, key);
 }
 
 /* Adds to the sum of a key; where its stack has no room, to what has none. Several CPUs may do so at once. */

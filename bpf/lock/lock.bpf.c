@@ -6,16 +6,16 @@
 
 #include "futex.h"
 #include "kernel.h"
+#include "settings.h"
 #include "syscall.h"
 
 HOTSPAN_EVENTS(lock)
+HOTSPAN_SETTINGS(lock)
 #define STACK_TABLE_EVENTS lock_events
 #define STACK_TABLE_COUNT lock_count
 #define STACK_TABLE_KIND LOCK_STACK
 #include "stack-table.h"
-
-/* The agent's own process. */
-const volatile __u32 own_pid = 0;
+#include "turning-sums.h"
 
 /* include/uapi/linux/futex.h */
 #define FUTEX_WAKE 1
@@ -31,37 +31,14 @@ const volatile __u32 own_pid = 0;
 #define LOCK_ETIMEDOUT (-110)
 
 struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct lock_settings);
-} lock_settings SEC(".maps");
-
-struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 16384);
     __type(key, pid_nr);
     __type(value, struct lock_wait);
 } lock_waits SEC(".maps");
 
-/* Two, so that one can be read in peace while the other one fills: lock_settings.epoch says which. */
-struct lock_sums_map {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 16384);
-    __type(key, struct lock_sum_key);
-    __type(value, struct lock_sum);
-};
-struct lock_sums_map lock_sums_a SEC(".maps");
-struct lock_sums_map lock_sums_b SEC(".maps");
-
-struct lock_holds_map {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 8192);
-    __type(key, struct lock_hold_key);
-    __type(value, struct lock_sum);
-};
-struct lock_holds_map lock_holds_a SEC(".maps");
-struct lock_holds_map lock_holds_b SEC(".maps");
+TURNING_SUMS(lock_sums, struct lock_sum_key, struct lock_sum, 16384)
+TURNING_SUMS(lock_holds, struct lock_hold_key, struct lock_sum, 8192)
 
 /* Locks that threads got after they had waited, and since when. Those that never let go, or do so unseen, are pushed
  * out by others. */
@@ -77,16 +54,6 @@ struct {
     __type(value, ktime_ns);
 } lock_held SEC(".maps");
 
-static __always_inline const struct lock_settings *settings_now(void) {
-    __u32 key = 0;
-
-    return bpf_map_lookup_elem(&lock_settings, &key);
-}
-
-static __always_inline bool is_wanted(const struct lock_settings *settings, pid_nr pid) {
-    return pid != own_pid && (!settings->pid || pid == settings->pid);
-}
-
 /* Of the current thread, as far as user space: in the kernel it is in the call that it made. */
 static __always_inline exact_u64 user_stack(void *ctx, const struct lock_settings *settings) {
     struct user_regs regs;
@@ -97,19 +64,45 @@ static __always_inline exact_u64 user_stack(void *ctx, const struct lock_setting
 }
 
 /* A key has its thread in it, and a thread runs on one CPU at a time: nothing else adds to it. */
-static __always_inline bool add_to(void *map, const void *key, duration_ns lasted) {
-    struct lock_sum fresh = {.total_ns = lasted, .longest_ns = lasted, .count = 1};
-    struct lock_sum *sum = bpf_map_lookup_elem(map, key);
-
-    if (!sum) {
-        bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
-        return !bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST);
-    }
+static __always_inline void add_to(struct lock_sum *sum, duration_ns lasted) {
     sum->total_ns += lasted;
     sum->count += 1;
     if (lasted > sum->longest_ns)
         sum->longest_ns = lasted;
-    return true;
+}
+
+/* A sum of the current thread's first interval. */
+static __always_inline void begin_sum(struct lock_sum *fresh, duration_ns lasted) {
+    fresh->total_ns = lasted;
+    fresh->longest_ns = lasted;
+    fresh->count = 1;
+    bpf_get_current_comm(fresh->comm, sizeof(fresh->comm));
+}
+
+static __always_inline void add_hold(const struct lock_settings *settings, const struct lock_hold_key *key,
+                                     duration_ns lasted) {
+    struct lock_sum fresh = {}, *sum = lock_holds_find(settings->epoch, key);
+
+    if (sum) {
+        add_to(sum, lasted);
+        return;
+    }
+    begin_sum(&fresh, lasted);
+    if (!lock_holds_begin(settings->epoch, key, &fresh))
+        lock_count(DROP_INFLIGHT_FULL);
+}
+
+static __always_inline void add_wait(const struct lock_settings *settings, const struct lock_sum_key *key,
+                                     duration_ns lasted) {
+    struct lock_sum fresh = {}, *sum = lock_sums_find(settings->epoch, key);
+
+    if (sum) {
+        add_to(sum, lasted);
+        return;
+    }
+    begin_sum(&fresh, lasted);
+    if (!lock_sums_begin(settings->epoch, key, &fresh))
+        lock_count(DROP_INFLIGHT_FULL);
 }
 
 /* Who has the lock: a PI lock's word says it, and glibc's mutexes have it two words further. What lies there where the
@@ -154,7 +147,6 @@ static __always_inline void let_go(void *ctx, const struct lock_settings *settin
     ktime_ns *since_ns = bpf_map_lookup_elem(&lock_held, &held);
     struct lock_hold_key key = {};
     duration_ns lasted;
-    bool is_told;
 
     if (!since_ns)
         return;
@@ -164,9 +156,7 @@ static __always_inline void let_go(void *ctx, const struct lock_settings *settin
     key.pid = (pid_nr)(pid_tgid >> 32);
     key.tid = (pid_nr)pid_tgid;
     key.stack = user_stack(ctx, settings);
-    is_told = settings->epoch ? add_to(&lock_holds_b, &key, lasted) : add_to(&lock_holds_a, &key, lasted);
-    if (!is_told)
-        lock_count(DROP_INFLIGHT_FULL);
+    add_hold(settings, &key, lasted);
 }
 
 /* futex(address, operation, value, ...) */
@@ -259,7 +249,6 @@ static __always_inline void end_wait(const struct lock_settings *settings, const
     ktime_ns now = bpf_ktime_get_ns();
     struct lock_held_key held = {.address = wait->address, .tid = tid};
     struct lock_sum_key key = {};
-    bool is_told;
 
     key.address = wait->address;
     key.stack = wait->stack;
@@ -273,10 +262,7 @@ static __always_inline void end_wait(const struct lock_settings *settings, const
     key.ending = result >= 0                ? LOCK_ENDING_WOKEN
                  : result == LOCK_ETIMEDOUT ? LOCK_ENDING_TIMED_OUT
                                             : LOCK_ENDING_INTERRUPTED;
-    is_told = settings->epoch ? add_to(&lock_sums_b, &key, now - wait->since_ns)
-                              : add_to(&lock_sums_a, &key, now - wait->since_ns);
-    if (!is_told)
-        lock_count(DROP_INFLIGHT_FULL);
+    add_wait(settings, &key, now - wait->since_ns);
     if (key.ending == LOCK_ENDING_WOKEN && key.object != LOCK_OBJECT_CONDITION)
         bpf_map_update_elem(&lock_held, &held, &now, BPF_ANY);
 }

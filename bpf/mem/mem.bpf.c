@@ -4,16 +4,16 @@
 #include "mem.h"
 
 #include "kernel.h"
+#include "settings.h"
 #include "syscall.h"
 
 HOTSPAN_EVENTS(mem)
+HOTSPAN_SETTINGS(mem)
 #define STACK_TABLE_EVENTS mem_events
 #define STACK_TABLE_COUNT mem_count
 #define STACK_TABLE_KIND MEM_STACK
 #include "stack-table.h"
-
-/* The agent's own process: never told. */
-const volatile __u32 own_pid = 0;
+#include "turning-sums.h"
 
 /* asm/unistd_64.h. */
 #define NUMBER_MMAP 9
@@ -25,22 +25,7 @@ const volatile __u32 own_pid = 0;
 
 #define PAGE_BYTES 4096ULL
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct mem_settings);
-} mem_settings SEC(".maps");
-
-/* Two, so that one can be read in peace while the other one fills: mem_settings.epoch says which. */
-struct mem_sums_map {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 16384);
-    __type(key, struct mem_sum_key);
-    __type(value, struct mem_sum);
-};
-struct mem_sums_map mem_sums_a SEC(".maps");
-struct mem_sums_map mem_sums_b SEC(".maps");
+TURNING_SUMS(mem_sums, struct mem_sum_key, struct mem_sum, 16384)
 
 /* Ends of the heap at the entry of brk, by thread. */
 struct {
@@ -71,16 +56,8 @@ struct mm_struct___break {
 #pragma clang attribute pop
 #pragma clang diagnostic pop
 
-static __always_inline struct mem_settings *settings_now(void) {
-    __u32 key = 0;
-
-    return bpf_map_lookup_elem(&mem_settings, &key);
-}
-
-static __always_inline bool is_wanted(const struct mem_settings *settings) {
-    pid_nr pid = (pid_nr)(bpf_get_current_pid_tgid() >> 32);
-
-    return pid != own_pid && (!settings->pid || pid == settings->pid);
+static __always_inline bool is_current_wanted(const struct mem_settings *settings) {
+    return settings && is_wanted(settings, (pid_nr)(bpf_get_current_pid_tgid() >> 32));
 }
 
 /* Adds to the sum of the current thread's user stack. */
@@ -93,16 +70,11 @@ static __always_inline void add(void *ctx, const struct mem_settings *settings, 
 
     if (user_regs_now(&regs))
         key.stack = stack_of(ctx, settings->stacks_per_second, &regs, STACK_ROLE_USER);
-    sum = settings->epoch ? bpf_map_lookup_elem(&mem_sums_b, &key) : bpf_map_lookup_elem(&mem_sums_a, &key);
+    sum = mem_sums_find(settings->epoch, &key);
     if (!sum) {
         bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
-        if (settings->epoch) {
-            bpf_map_update_elem(&mem_sums_b, &key, &fresh, BPF_NOEXIST);
-            sum = bpf_map_lookup_elem(&mem_sums_b, &key);
-        } else {
-            bpf_map_update_elem(&mem_sums_a, &key, &fresh, BPF_NOEXIST);
-            sum = bpf_map_lookup_elem(&mem_sums_a, &key);
-        }
+        mem_sums_begin(settings->epoch, &key, &fresh);
+        sum = mem_sums_find(settings->epoch, &key);
     }
     if (!sum) {
         mem_count(DROP_INFLIGHT_FULL);
@@ -124,7 +96,7 @@ int mem_call_exit(struct syscall_exit *ctx) {
     __u64 length = 0, new_length = 0, flags = 0;
 
     /* Addresses of user space are not negative; errors are, down to -4095. */
-    if (!settings || !is_wanted(settings) || ctx->result < 0)
+    if (!is_current_wanted(settings) || ctx->result < 0)
         return 0;
     bpf_probe_read_kernel(&length, sizeof(length), &regs->rsi);
     length = whole_pages(length);
@@ -157,7 +129,7 @@ int mem_brk_enter(struct syscall_enter *ctx) {
     __u64 end;
 
     (void)ctx;
-    if (!settings || !is_wanted(settings))
+    if (!is_current_wanted(settings))
         return 0;
     end = BPF_CORE_READ(mm, brk);
     bpf_map_update_elem(&mem_breaks, &tid, &end, BPF_ANY);
@@ -188,7 +160,7 @@ int mem_go_alloc(struct pt_regs *ctx) {
     const struct mem_settings *settings = settings_now();
 
     /* The third argument, of Go's ABIInternal since 1.17. */
-    if (settings && is_wanted(settings))
+    if (is_current_wanted(settings))
         add(ctx, settings, MEM_WHAT_GO, ctx->rcx, ctx->rcx);
     return 0;
 }
@@ -201,7 +173,7 @@ int mem_malloc(struct pt_regs *ctx) {
     struct mem_rate *rate = bpf_map_lookup_elem(&mem_rates, &key);
     ktime_ns second = bpf_ktime_get_ns() >> 30;
 
-    if (!settings || !rate || !is_wanted(settings))
+    if (!rate || !is_current_wanted(settings))
         return 0;
     if (rate->second != second) {
         rate->second = second;

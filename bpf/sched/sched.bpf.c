@@ -7,30 +7,24 @@
 
 #include "futex.h"
 #include "kernel.h"
+#include "settings.h"
 
 HOTSPAN_EVENTS(sched)
+HOTSPAN_SETTINGS(sched)
 #define STACK_TABLE_EVENTS sched_events
 #define STACK_TABLE_COUNT sched_count
 #define STACK_TABLE_KIND SCHED_STACK
 #include "stack-table.h"
+#include "turning-sums.h"
 
 /* Which argument of the tracepoint sched_switch is the state that prev leaves in. 5.18 added it; before it is read from
  * the task, where a wake-up that is under way can have changed it. 0: there is none. */
 const volatile __u32 prev_state_argument = 0;
-/* The agent's own process: never told, or its own reading would fill its own profile. */
-const volatile __u32 own_pid = 0;
 
 /* include/linux/sched.h. The low bits of a state are the same on every kernel since 4.14. */
 #define TASK_STATE_MASK 0xff
 #define TASK_UNINTERRUPTIBLE 0x2
 #define TASK_DEAD 0x80
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct sched_settings);
-} sched_settings SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -39,15 +33,7 @@ struct {
     __type(value, struct sched_thread);
 } sched_threads SEC(".maps");
 
-/* Two, so that one can be read in peace while the other one fills: sched_settings.epoch says which. */
-struct sched_sums_map {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 16384);
-    __type(key, struct sched_sum_key);
-    __type(value, struct sched_sum);
-};
-struct sched_sums_map sched_sums_a SEC(".maps");
-struct sched_sums_map sched_sums_b SEC(".maps");
+TURNING_SUMS(sched_sums, struct sched_sum_key, struct sched_sum, 16384)
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
 #define SYSCALL_FUTEX 202
@@ -68,16 +54,6 @@ struct {
     __type(key, __u32);
     __type(value, struct latency_sums);
 } sched_latencies SEC(".maps");
-
-static __always_inline struct sched_settings *settings_now(void) {
-    __u32 key = 0;
-
-    return bpf_map_lookup_elem(&sched_settings, &key);
-}
-
-static __always_inline bool is_wanted(const struct sched_settings *settings, pid_nr pid) {
-    return pid != own_pid && (!settings->pid || pid == settings->pid);
-}
 
 /* Of the current thread. */
 static __always_inline __u16 syscall_of(const struct user_regs *regs) {
@@ -101,10 +77,9 @@ static __always_inline __u8 futex_flags(void) {
 static __always_inline bool add_sum(const struct sched_settings *settings, struct sched_sum_key *key,
                                     duration_ns waited) {
     struct sched_sum fresh = {.total_ns = waited, .longest_ns = waited, .count = 1};
-    struct sched_sum *sum;
+    struct sched_sum *sum = sched_sums_find(settings->epoch, key);
 
     /* One thread runs on one CPU at a time, so that nothing else adds to a key that has its id. */
-    sum = settings->epoch ? bpf_map_lookup_elem(&sched_sums_b, key) : bpf_map_lookup_elem(&sched_sums_a, key);
     if (sum) {
         sum->total_ns += waited;
         sum->count += 1;
@@ -112,9 +87,7 @@ static __always_inline bool add_sum(const struct sched_settings *settings, struc
             sum->longest_ns = waited;
         return true;
     }
-    if (settings->epoch)
-        return !bpf_map_update_elem(&sched_sums_b, key, &fresh, BPF_NOEXIST);
-    return !bpf_map_update_elem(&sched_sums_a, key, &fresh, BPF_NOEXIST);
+    return sched_sums_begin(settings->epoch, key, &fresh);
 }
 
 /* How long waits were: every one, whatever its length. */

@@ -4,17 +4,16 @@
  * when it ends; the bytes of open ones are summed up while they flow. */
 #include "tcp.h"
 
+#include "settings.h"
 #include "syscall.h"
 #include "tcp-kernel.h"
 
 HOTSPAN_EVENTS(tcp)
+HOTSPAN_SETTINGS(tcp)
 #define STACK_TABLE_EVENTS tcp_events
 #define STACK_TABLE_COUNT tcp_count
 #define STACK_TABLE_KIND TCP_STACK
 #include "stack-table.h"
-
-/* The agent's own process: its connections to a collector are not told. */
-const volatile __u32 own_pid = 0;
 
 /* Bytes of an open connection are summed up at most this often: 2^27 ns are an eighth of a second. */
 #define FLOW_INTERVAL_NS (1 << 27)
@@ -36,13 +35,6 @@ struct tcp_connection {
     comm_text comm;
 };
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct tcp_settings);
-} tcp_settings SEC(".maps");
-
 /* Open connections by the address of their sock. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -63,12 +55,6 @@ static const struct tcp_connection no_connection;
 
 /* Set once there was no room for a connection: from then on an end without a begin says nothing. */
 __u32 was_full = 0;
-
-static __always_inline struct tcp_settings *settings_now(void) {
-    __u32 key = 0;
-
-    return bpf_map_lookup_elem(&tcp_settings, &key);
-}
 
 /* An argument as a number: 5.10 does not take a typed pointer as a part of a key. */
 static __always_inline __u64 address_of_argument(__u64 *ctx) {
@@ -110,7 +96,7 @@ static __always_inline void own(void *ctx, const struct tcp_settings *settings, 
     connection->cgroup_id = bpf_get_current_cgroup_id();
     bpf_get_current_comm(connection->comm, sizeof(connection->comm));
     connection->flags |= TCP_FLAG_OWNED;
-    if (connection->pid == own_pid || (settings->pid && settings->pid != connection->pid))
+    if (!is_wanted(settings, connection->pid))
         return;
     has_regs = user_regs_now(&regs);
     connection->stack = stack_of(ctx, settings->stacks_per_second, has_regs ? &regs : NULL, STACK_ROLE_WAKES);
@@ -267,7 +253,7 @@ static __always_inline void end(void *ctx, const struct tcp_settings *settings, 
     sum_up(TCP_OP_CLOSE, age, 0);
     if (!(connection->flags & TCP_FLAG_OWNED) && is_in_process(ctx))
         own(ctx, settings, connection);
-    if (settings->pid ? connection->pid != settings->pid : own_pid && connection->pid == own_pid)
+    if (!is_wanted(settings, connection->pid))
         tcp_count(DROP_FILTERED);
     else if (age < settings->min_age_ns)
         tcp_count(DROP_BELOW_MIN);

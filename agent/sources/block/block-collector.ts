@@ -10,6 +10,7 @@ import {
   readBlockProfileKey,
 } from '../../events/index.ts';
 import type { Mark, Sink } from '../source.ts';
+import type { MapLetter, TurningSums } from '../turning-sums.ts';
 import { type BlockSource, blockFlags } from './block.ts';
 
 /** The names of all marks: what is told of requests, never what was observed in them. */
@@ -20,13 +21,11 @@ export function blockMark(operation: BlockOperation, isWriteback: boolean, where
 /** What the collector needs of the running source. */
 export interface CollectorHost {
   readonly source: BlockSource;
-  /** Writes block_settings.epoch: from now on the programs add to the other map. */
-  turn(object: NativeObject, epoch: 0 | 1): void;
+  readonly sums: TurningSums;
 }
 
 export class BlockCollector {
   private readonly host: CollectorHost;
-  private epoch: 0 | 1 = 0;
 
   constructor(host: CollectorHost) {
     this.host = host;
@@ -34,17 +33,12 @@ export class BlockCollector {
 
   /** One round. `isLast`: the programs are detached, and all that is left is told. */
   collect(object: NativeObject, sink: Sink, nowNs: number, isLast = false): void {
-    // The map that rested for a round: no program that began before the last turn still runs.
-    const resting = this.epoch === 0 ? 1 : 0;
-    this.read(object, resting, sink, nowNs);
-    if (isLast) this.read(object, this.epoch, sink, nowNs);
-    this.host.turn(object, resting);
-    this.epoch = resting;
+    this.host.sums.turn(object, isLast, letter => this.read(object, letter, sink, nowNs));
     this.host.source.stacks.trim(object);
   }
 
-  private read(object: NativeObject, epoch: 0 | 1, sink: Sink, nowNs: number): void {
-    const { keys, values, count } = object.mapEntries(epoch === 0 ? 'block_profile_a' : 'block_profile_b', true);
+  private read(object: NativeObject, letter: MapLetter, sink: Sink, nowNs: number): void {
+    const { keys, values, count } = object.mapEntries(`block_profile_${letter}`, true);
     for (let i = 0; i < count; i += 1) {
       const key = readBlockProfileKey(keys, i * blockProfileKeyBytes);
       const sum = readBlockProfile(values, i * blockProfileBytes);

@@ -7,7 +7,7 @@ import { addUp } from '../latency-sums.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
 import type { OperationSums, SettingSpec, SourceKit } from '../source.ts';
-import { TurningSettings } from '../turning-settings.ts';
+import { TurningSums } from '../turning-sums.ts';
 import { BlockSource, blockHooks } from './block.ts';
 import { BlockCollector } from './block-collector.ts';
 import { DeviceNames } from './block-device.ts';
@@ -57,7 +57,7 @@ export const blockKit: SourceKit<'block'> = {
   start(host, given) {
     const source = new BlockSource(new FunctionNames(host.symbolizer));
     const names = new DeviceNames();
-    const turning = new TurningSettings('block', given, (values, epoch) =>
+    const sums = new TurningSums('block', given, (values, epoch) =>
       writeBlockSettings({
         minLatencyNs: durationNs(settings, values, 'min'),
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
@@ -67,7 +67,7 @@ export const blockKit: SourceKit<'block'> = {
     );
     const collector = new BlockCollector({
       source,
-      turn: (object, epoch) => turning.turn(object, epoch),
+      sums,
     });
     return startSource(
       host,
@@ -80,7 +80,7 @@ export const blockKit: SourceKit<'block'> = {
           object.setConstant('request_argument', lastArgument(host.native, 'block_rq_issue'));
           object.setConstant('bio_argument', lastArgument(host.native, 'block_bio_queue'));
         },
-        settingsBytes: values => turning.bytes(values),
+        settingsBytes: values => sums.settingsBytes(values),
         sums: object => sumsOf(object, names),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
       },

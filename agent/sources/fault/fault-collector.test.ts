@@ -6,6 +6,7 @@ import type { NativeObject } from '../../bpf/native.ts';
 import { faultClass, faultMember, faultReason, faultWhat, writeFaultSumKey } from '../../events/index.ts';
 import { KnownStacks } from '../known-stacks.ts';
 import type { Sample, Sink } from '../source.ts';
+import { TurningSums } from '../turning-sums.ts';
 import { FaultCollector, markOf, measureOf } from './fault-collector.ts';
 
 const key = { stack: 0n, pid: 7, what: faultWhat.minor, detail: faultClass.heap, reason: 0 };
@@ -50,6 +51,9 @@ class Sums {
       const keys = values.map(() => writeFaultSumKey({ ...key, what: faultWhat.resident, detail: faultMember.anonymous }));
       return { keys: Buffer.concat(keys), values: Buffer.concat(values), count: values.length };
     },
+    mapUpdate: (_map: string, _key: Uint8Array, [epoch]: Uint8Array) => {
+      this.epoch = epoch === 0 ? 0 : 1;
+    },
     mapDelete: () => true,
   } as unknown as NativeObject;
 }
@@ -60,9 +64,7 @@ test('each round reads the map that rested, and the last one both', () => {
   const sink = { sample: (sample: Sample) => void samples.push(sample) } as unknown as Sink;
   const collector = new FaultCollector({
     stacks: new KnownStacks({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
-    turn: (_object, epoch) => {
-      sums.epoch = epoch;
-    },
+    sums: new TurningSums('fault', {}, (_values, epoch) => Uint8Array.of(epoch)),
     isAlive: () => true,
   });
   sums.add(1n);

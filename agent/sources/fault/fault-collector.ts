@@ -20,6 +20,7 @@ import {
 import type { KnownStacks } from '../known-stacks.ts';
 import { emptyStack } from '../known-stacks.ts';
 import type { Mark, Sample, Sink } from '../source.ts';
+import type { MapLetter, TurningSums } from '../turning-sums.ts';
 
 /** Of x86-64. The counters of resident memory count these, whatever the size of what is mapped. */
 const pageBytes = 4096;
@@ -72,14 +73,12 @@ export function measureOf(what: number, value: number): Pick<Sample, 'profileTyp
 /** What the collector needs of the running source. */
 export interface CollectorHost {
   readonly stacks: KnownStacks;
-  /** Writes fault_settings.epoch: from now on the programs add to the other map. */
-  turn(object: NativeObject, epoch: 0 | 1): void;
+  readonly sums: TurningSums;
   isAlive(pid: number): boolean;
 }
 
 export class FaultCollector {
   private readonly host: CollectorHost;
-  private epoch: 0 | 1 = 0;
   private round = 0;
 
   constructor(host: CollectorHost) {
@@ -88,19 +87,14 @@ export class FaultCollector {
 
   /** One round. `isLast`: the programs are detached, and all that is left is told. */
   collect(object: NativeObject, sink: Sink, nowNs: number, isLast = false): void {
-    // The map that rested for a round: no program that began before the last turn still runs.
-    const resting = this.epoch === 0 ? 1 : 0;
-    this.readSums(object, resting, sink, nowNs);
-    if (isLast) this.readSums(object, this.epoch, sink, nowNs);
-    this.host.turn(object, resting);
-    this.epoch = resting;
+    this.host.sums.turn(object, isLast, letter => this.readSums(object, letter, sink, nowNs));
     this.host.stacks.trim(object);
     this.round += 1;
     if (this.round % roundsPerLook === 0) this.forgetEnded(object);
   }
 
-  private readSums(object: NativeObject, epoch: 0 | 1, sink: Sink, nowNs: number): void {
-    const { keys, values, count } = object.mapEntries(epoch === 0 ? 'fault_sums_a' : 'fault_sums_b', true);
+  private readSums(object: NativeObject, letter: MapLetter, sink: Sink, nowNs: number): void {
+    const { keys, values, count } = object.mapEntries(`fault_sums_${letter}`, true);
     for (let i = 0; i < count; i += 1) {
       const key = readFaultSumKey(keys, i * faultSumKeyBytes);
       const { value, comm } = readFaultSum(values, i * faultSumBytes);

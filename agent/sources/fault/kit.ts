@@ -7,7 +7,7 @@ import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit } from '../source.ts';
-import { TurningSettings } from '../turning-settings.ts';
+import { TurningSums } from '../turning-sums.ts';
 import { FaultSource, faultHooks } from './fault.ts';
 import { FaultCollector } from './fault-collector.ts';
 
@@ -38,7 +38,7 @@ export const faultKit: SourceKit<'fault'> = {
   hooks: faultHooks,
   start(host, given) {
     const source = new FaultSource(new FunctionNames(host.symbolizer));
-    const turning = new TurningSettings('fault', given, (values, epoch) =>
+    const sums = new TurningSums('fault', given, (values, epoch) =>
       writeFaultSettings({
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
         pid: numberSetting(values, 'pid'),
@@ -47,7 +47,7 @@ export const faultKit: SourceKit<'fault'> = {
     );
     const collector = new FaultCollector({
       stacks: source.stacks,
-      turn: (object, epoch) => turning.turn(object, epoch),
+      sums,
       isAlive: pid => existsSync(`/proc/${pid}`),
     });
     return startSource(
@@ -61,7 +61,7 @@ export const faultKit: SourceKit<'fault'> = {
           object.setConstant('started_ns', host.native.clockPair().monotonicNs);
           object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
         },
-        settingsBytes: values => turning.bytes(values),
+        settingsBytes: values => sums.settingsBytes(values),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
       },
       given,

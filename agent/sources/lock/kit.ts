@@ -6,7 +6,7 @@ import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
 import type { Hook, SettingSpec, SourceKit } from '../source.ts';
-import { TurningSettings } from '../turning-settings.ts';
+import { TurningSums } from '../turning-sums.ts';
 import { LockSource, lockHooks, newerLockHooks } from './lock.ts';
 import { LockCollector } from './lock-collector.ts';
 import { LockNames } from './lock-names.ts';
@@ -48,7 +48,7 @@ export const lockKit: SourceKit<'lock'> = {
   start(host, given) {
     const hooks = hooksHere(host.native);
     const source = new LockSource(new FunctionNames(host.symbolizer), hooks);
-    const turning = new TurningSettings('lock', given, (values, epoch) =>
+    const sums = new TurningSums('lock', given, (values, epoch) =>
       writeLockSettings({
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
         epoch,
@@ -59,7 +59,7 @@ export const lockKit: SourceKit<'lock'> = {
     const collector = new LockCollector({
       source,
       names: new LockNames(),
-      turn: (object, epoch) => turning.turn(object, epoch),
+      sums,
     });
     const wanted = new Set(hooks.flatMap(hook => hook.ways.flatMap(way => way.programs.map(({ program }) => program))));
     return startSource(
@@ -73,7 +73,7 @@ export const lockKit: SourceKit<'lock'> = {
           object.setConstant('own_pid', host.ownPid);
           object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
         },
-        settingsBytes: values => turning.bytes(values),
+        settingsBytes: values => sums.settingsBytes(values),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),
       },
       given,

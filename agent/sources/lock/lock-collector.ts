@@ -18,6 +18,7 @@ import {
   readLockWait,
 } from '../../events/index.ts';
 import type { Mark, Sample, Sink } from '../source.ts';
+import type { MapLetter, TurningSums } from '../turning-sums.ts';
 import type { LockSource } from './lock.ts';
 import type { LockNames } from './lock-names.ts';
 import { OpenWaits } from './open-waits.ts';
@@ -42,8 +43,7 @@ const maxThreads = 20_000;
 export interface CollectorHost {
   readonly source: LockSource;
   readonly names: LockNames;
-  /** Writes lock_settings.epoch: from now on the programs add to the other maps. */
-  turn(object: NativeObject, epoch: 0 | 1): void;
+  readonly sums: TurningSums;
 }
 
 interface Told {
@@ -56,7 +56,6 @@ export class LockCollector {
   private readonly host: CollectorHost;
   private readonly open = new OpenWaits();
   private readonly comms = new Map<number, string>();
-  private epoch: 0 | 1 = 0;
 
   constructor(host: CollectorHost) {
     this.host = host;
@@ -66,12 +65,7 @@ export class LockCollector {
   collect(object: NativeObject, sink: Sink, nowNs: number, isLast = false): void {
     this.open.begin();
     this.readOpen(object, sink, nowNs);
-    // The maps that rested for a round: no program that began before the last turn still runs.
-    const resting = this.epoch === 0 ? 1 : 0;
-    this.readSums(object, resting, sink, nowNs);
-    if (isLast) this.readSums(object, this.epoch, sink, nowNs);
-    this.host.turn(object, resting);
-    this.epoch = resting;
+    this.host.sums.turn(object, isLast, letter => this.readSums(object, letter, sink, nowNs));
     this.open.finish();
     this.host.source.stacks.trim(object);
   }
@@ -88,8 +82,7 @@ export class LockCollector {
     }
   }
 
-  private readSums(object: NativeObject, epoch: 0 | 1, sink: Sink, nowNs: number): void {
-    const letter = epoch === 0 ? 'a' : 'b';
+  private readSums(object: NativeObject, letter: MapLetter, sink: Sink, nowNs: number): void {
     const entries = object.mapEntries(`lock_sums_${letter}`, true);
     const sums = Array.from({ length: entries.count }, (_, i) => ({
       key: readLockSumKey(entries.keys, i * lockSumKeyBytes),

@@ -7,7 +7,7 @@ import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { numberSetting } from '../settings.ts';
 import type { RunningSource, SettingSpec, SourceHost, SourceKit, SourceSettings } from '../source.ts';
-import { TurningSettings } from '../turning-settings.ts';
+import { TurningSums } from '../turning-sums.ts';
 import { type GoProgram, GoPrograms } from './go-programs.ts';
 import { MemSource, memHooks } from './mem.ts';
 import { MemCollector } from './mem-collector.ts';
@@ -68,7 +68,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
   const probes = new Probes(host);
   const source = new MemSource(new FunctionNames(host.symbolizer), () => probes.endMalloc());
   let round = 0;
-  const turning = new TurningSettings('mem', given, (values, epoch) =>
+  const sums = new TurningSums('mem', given, (values, epoch) =>
     writeMemSettings({
       stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
       pid: numberSetting(values, 'pid'),
@@ -78,7 +78,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
   );
   const collector = new MemCollector({
     stacks: source.stacks,
-    turn: (object, epoch) => turning.turn(object, epoch),
+    sums,
     rateOf: pid => probes.programs.rateOf(pid),
   });
   const running = await startSource(
@@ -92,7 +92,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
         object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
         probes.object = object;
       },
-      settingsBytes: values => turning.bytes(values),
+      settingsBytes: values => sums.settingsBytes(values),
       applied: (_ladder, values) => probes.probeMalloc(numberSetting(values, 'malloc')),
       collect: (object, sink, nowNs, isLast) => {
         if (!isLast && round % roundsPerLook === 0) probes.probeGo();
@@ -104,7 +104,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
   );
   try {
     probes.probeGo();
-    probes.probeMalloc(numberSetting(turning.values, 'malloc'));
+    probes.probeMalloc(numberSetting(sums.values, 'malloc'));
   } catch (error) {
     await running.stop();
     throw error;

@@ -7,6 +7,7 @@ import type { NativeObject } from '../../bpf/native.ts';
 import { memSumBytes, memSumKeyBytes, memWhat, readMemSum, readMemSumKey } from '../../events/index.ts';
 import type { KnownStacks } from '../known-stacks.ts';
 import type { Mark, Sink } from '../source.ts';
+import type { MapLetter, TurningSums } from '../turning-sums.ts';
 import { defaultRateBytes, samplesFor } from './go-programs.ts';
 
 interface Meaning {
@@ -34,8 +35,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
 /** What the collector needs of the running source. */
 export interface CollectorHost {
   readonly stacks: KnownStacks;
-  /** Writes mem_settings.epoch: from now on the programs add to the other map. */
-  turn(object: NativeObject, epoch: 0 | 1): void;
+  readonly sums: TurningSums;
   /** Bytes for which one sample of a Go program's runtime stands. */
   rateOf(pid: number): number | undefined;
 }
@@ -44,7 +44,6 @@ export class MemCollector {
   private readonly host: CollectorHost;
   /** Of processes whose rate was read, for what comes after their end. */
   private readonly rates = new Map<number, number>();
-  private epoch: 0 | 1 = 0;
 
   constructor(host: CollectorHost) {
     this.host = host;
@@ -52,17 +51,12 @@ export class MemCollector {
 
   /** One round. `isLast`: the programs are detached, and all that is left is told. */
   collect(object: NativeObject, sink: Sink, nowNs: number, isLast = false): void {
-    // The map that rested for a round: no program that began before the last turn still runs.
-    const resting = this.epoch === 0 ? 1 : 0;
-    this.readSums(object, resting, sink, nowNs);
-    if (isLast) this.readSums(object, this.epoch, sink, nowNs);
-    this.host.turn(object, resting);
-    this.epoch = resting;
+    this.host.sums.turn(object, isLast, letter => this.readSums(object, letter, sink, nowNs));
     this.host.stacks.trim(object);
   }
 
-  private readSums(object: NativeObject, epoch: 0 | 1, sink: Sink, nowNs: number): void {
-    const { keys, values, count } = object.mapEntries(epoch === 0 ? 'mem_sums_a' : 'mem_sums_b', true);
+  private readSums(object: NativeObject, letter: MapLetter, sink: Sink, nowNs: number): void {
+    const { keys, values, count } = object.mapEntries(`mem_sums_${letter}`, true);
     const rates = new Map<number, number>();
     for (let i = 0; i < count; i += 1) {
       const { stack, pid, what, sizeBytes } = readMemSumKey(keys, i * memSumKeyBytes);

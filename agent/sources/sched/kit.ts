@@ -6,7 +6,7 @@ import { FunctionNames } from '../function-names.ts';
 import { startSource } from '../runtime.ts';
 import { durationNs, numberSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit } from '../source.ts';
-import { TurningSettings } from '../turning-settings.ts';
+import { TurningSums } from '../turning-sums.ts';
 import { SchedSource, schedHooks } from './sched.ts';
 import { SchedCollector } from './sched-collector.ts';
 import { fillCauses, latencySums } from './wait-latencies.ts';
@@ -48,7 +48,7 @@ export const schedKit: SourceKit<'sched'> = {
   start(host, given) {
     const names = new FunctionNames(host.symbolizer);
     const source = new SchedSource(names);
-    const turning = new TurningSettings('sched', given, (values, epoch) =>
+    const sums = new TurningSums('sched', given, (values, epoch) =>
       writeSchedSettings({
         floorNs: durationNs(settings, values, 'floor'),
         stacksPerSecond: Math.round(numberSetting(values, 'stacks')),
@@ -59,7 +59,7 @@ export const schedKit: SourceKit<'sched'> = {
     const collector = new SchedCollector({
       source,
       names,
-      turn: (object, epoch) => turning.turn(object, epoch),
+      sums,
     });
     return startSource(
       host,
@@ -72,7 +72,7 @@ export const schedKit: SourceKit<'sched'> = {
           object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
           object.setConstant('prev_state_argument', stateArgument(host.native));
         },
-        settingsBytes: values => turning.bytes(values),
+        settingsBytes: values => sums.settingsBytes(values),
         fill: fillCauses,
         sums: latencySums,
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),

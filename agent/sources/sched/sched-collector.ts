@@ -18,6 +18,7 @@ import {
 import type { FunctionNames } from '../function-names.ts';
 import { emptyStack, type KnownStack } from '../known-stacks.ts';
 import type { Mark, Sample, Sink, TimeKind } from '../source.ts';
+import type { MapLetter, TurningSums } from '../turning-sums.ts';
 import type { SchedSource } from './sched.ts';
 import { ThreadAccounts, type ThreadTime, type Wait } from './thread-accounts.ts';
 import { causeOfSleep, type WaitCause } from './wait-cause.ts';
@@ -61,14 +62,12 @@ function blockedMark(cause: WaitCause): Mark {
 export interface CollectorHost {
   readonly source: SchedSource;
   readonly names: FunctionNames;
-  /** Writes sched_settings.epoch: from now on the programs add to the other map. */
-  turn(object: NativeObject, epoch: 0 | 1): void;
+  readonly sums: TurningSums;
 }
 
 export class SchedCollector {
   private readonly host: CollectorHost;
   private readonly accounts = new ThreadAccounts();
-  private epoch: 0 | 1 = 0;
 
   constructor(host: CollectorHost) {
     this.host = host;
@@ -81,12 +80,7 @@ export class SchedCollector {
     for (const end of this.host.source.takeEnds()) {
       this.tellTime(sink, this.accounts.end(end.tid, end), nowNs);
     }
-    // The map that rested for a round: no program that began before the last turn still runs.
-    const resting = this.epoch === 0 ? 1 : 0;
-    this.readSums(object, resting, sink, nowNs);
-    if (isLast) this.readSums(object, this.epoch, sink, nowNs);
-    this.host.turn(object, resting);
-    this.epoch = resting;
+    this.host.sums.turn(object, isLast, letter => this.readSums(object, letter, sink, nowNs));
     this.accounts.finish();
     this.host.source.stacks.trim(object);
   }
@@ -102,8 +96,8 @@ export class SchedCollector {
     }
   }
 
-  private readSums(object: NativeObject, epoch: 0 | 1, sink: Sink, nowNs: number): void {
-    const { keys, values, count } = object.mapEntries(epoch === 0 ? 'sched_sums_a' : 'sched_sums_b', true);
+  private readSums(object: NativeObject, letter: MapLetter, sink: Sink, nowNs: number): void {
+    const { keys, values, count } = object.mapEntries(`sched_sums_${letter}`, true);
     for (let i = 0; i < count; i += 1) {
       const key = readSchedSumKey(keys, i * schedSumKeyBytes);
       const wait = this.accounts.sum(key, readSchedSum(values, i * schedSumBytes));
