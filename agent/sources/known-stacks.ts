@@ -33,6 +33,9 @@ export interface StackRecord {
 const maxStacks = 12_000;
 const keptStacks = 8000;
 
+/** Per CPU: a copied stack serves one sum alone, so that few of them are worth their 16 KiB. */
+const copyBytesPerSecond = 256 << 10;
+
 /** Stacks kept with a copy of their memory, 16 KiB each. */
 const maxRaw = 256;
 
@@ -44,6 +47,12 @@ export const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'no
 
 /** Of a tracepoint's program on kernels 5.10 to 7.2. */
 const ownFrame = /^(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_|bpf_trampoline_|trace_sched_)/;
+
+/** Before the programs are loaded: whom they never tell of, and how much of stacks they may copy. */
+export function setStackConstants(object: NativeObject, ownPid: number): void {
+  object.setConstant('own_pid', ownPid);
+  object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
+}
 
 /** Where the names of a stack's functions come from. */
 export type StackNames = Pick<FunctionNames, 'want' | 'wantUser' | 'of'>;

@@ -5,6 +5,22 @@ import type { SettingSpec, SourceSettings } from './source.ts';
 /** Nanoseconds of the units that a duration's spec may name. */
 const nanoseconds = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 } as const;
 
+/** Of a source that tells of processes. */
+export const pidSetting: SettingSpec = {
+  key: 'pid',
+  kind: 'number',
+  unit: 'process id',
+  help: 'Only this process; 0 for all.',
+  default: 0,
+  min: 0,
+  max: 2 ** 22,
+};
+
+/** Of a source whose programs walk stacks when something happens. */
+export function stacksSetting(help: string): SettingSpec {
+  return { key: 'stacks', kind: 'number', unit: 'a second and CPU', help, default: 2000, min: 0, max: 1e6 };
+}
+
 /**
  * The whole set of settings: what is given, else what was set before, else the default. Throws a RangeError with one sentence for
  * an unknown key or a value of the wrong type or out of bounds.

@@ -7,24 +7,11 @@
 #include <random>
 #include <string>
 
+#include "../../native/test/check.h"
 #include "unwind/table-writer.h"
 #include "unwind/walk.h"
 
 using namespace hotspan::unwind;
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
-/** The seed is fixed: a failure is repeated by running it again. */
-inline std::mt19937_64 random64(0x77616c6bULL);
-inline uint64_t below(uint64_t bound) {
-    return random64() % bound;
-}
 
 inline constexpr uint64_t codeStart = 0x555500000000, stackStart = 0x7ffc00000000;
 inline constexpr size_t stackWords = 4096;

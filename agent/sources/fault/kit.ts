@@ -4,31 +4,21 @@ import { existsSync } from 'node:fs';
 import type { NativeObject } from '../../bpf/native.ts';
 import { writeFaultSettings } from '../../events/index.ts';
 import { FunctionNames } from '../function-names.ts';
+import { setStackConstants } from '../known-stacks.ts';
 import { startSource } from '../runtime.ts';
-import { numberSetting } from '../settings.ts';
+import { numberSetting, pidSetting, stacksSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit } from '../source.ts';
 import { TurningSums } from '../turning-sums.ts';
 import { FaultSource, faultHooks } from './fault.ts';
 import { FaultCollector } from './fault-collector.ts';
 
 const settings: readonly SettingSpec[] = [
-  {
-    key: 'stacks',
-    kind: 'number',
-    unit: 'a second and CPU',
-    help: 'Stacks walked at most; faults beyond that are counted without one.',
-    default: 2000,
-    min: 0,
-    max: 1e6,
-  },
-  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+  stacksSetting('Stacks walked at most; faults beyond that are counted without one.'),
+  pidSetting,
 ];
 
 /** 512 KiB per CPU: stacks come in bursts, when a program starts. */
 const pagesPerCpu = 128;
-
-/** Per CPU: a copied stack serves one fault alone, so that few of them are worth their 16 KiB. */
-const copyBytesPerSecond = 256 << 10;
 
 export const faultKit: SourceKit<'fault'> = {
   name: 'fault',
@@ -57,9 +47,8 @@ export const faultKit: SourceKit<'fault'> = {
         settingSpecs: settings,
         pagesPerCpu,
         configure: (object: NativeObject) => {
-          object.setConstant('own_pid', host.ownPid);
+          setStackConstants(object, host.ownPid);
           object.setConstant('started_ns', host.native.clockPair().monotonicNs);
-          object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
         },
         settingsBytes: values => sums.settingsBytes(values),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),

@@ -5,7 +5,7 @@ import { type FileOperation, fileOperation, fileSumsBytes, readFileSums, writeFi
 import { keepEntryStacks } from '../entry-stacks.ts';
 import { addUp } from '../latency-sums.ts';
 import { startSource } from '../runtime.ts';
-import { durationNs, numberSetting } from '../settings.ts';
+import { durationNs, numberSetting, pidSetting } from '../settings.ts';
 import type { Hook, HookWay, OperationSums, SettingSpec, SourceKit, SourceSettings } from '../source.ts';
 import { FileSource } from './file.ts';
 
@@ -19,7 +19,7 @@ const settings: readonly SettingSpec[] = [
     min: 0,
     max: 60e6,
   },
-  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+  pidSetting,
 ];
 
 /** Return before entry: a call that begins between the two is then not seen, instead of waiting for its return for ever. */

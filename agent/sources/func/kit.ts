@@ -1,5 +1,6 @@
 /** Source func as the table lists it. */
 
+import { pidSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit } from '../source.ts';
 import { FuncRun, sharedHooks } from './func-run.ts';
 
@@ -21,7 +22,7 @@ const settings: readonly SettingSpec[] = [
     max: 60e6,
   },
   { key: 'stack', kind: 'number', unit: '(1 or 0)', help: 'Whether each call comes with its stack.', default: 1, min: 0, max: 1 },
-  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+  pidSetting,
 ];
 
 export const funcKit: SourceKit<'func'> = {

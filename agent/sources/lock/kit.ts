@@ -3,8 +3,9 @@
 import type { NativeAddon, NativeObject } from '../../bpf/native.ts';
 import { writeLockSettings } from '../../events/index.ts';
 import { FunctionNames } from '../function-names.ts';
+import { setStackConstants } from '../known-stacks.ts';
 import { startSource } from '../runtime.ts';
-import { numberSetting } from '../settings.ts';
+import { numberSetting, pidSetting, stacksSetting } from '../settings.ts';
 import type { Hook, SettingSpec, SourceKit } from '../source.ts';
 import { TurningSums } from '../turning-sums.ts';
 import { LockSource, lockHooks, newerLockHooks } from './lock.ts';
@@ -12,15 +13,7 @@ import { LockCollector } from './lock-collector.ts';
 import { LockNames } from './lock-names.ts';
 
 const settings: readonly SettingSpec[] = [
-  {
-    key: 'stacks',
-    kind: 'number',
-    unit: 'a second and CPU',
-    help: 'Stacks walked at most; a wait beyond that is summed without one. 0: no stacks.',
-    default: 2000,
-    min: 0,
-    max: 1e6,
-  },
+  stacksSetting('Stacks walked at most; a wait beyond that is summed without one. 0: no stacks.'),
   {
     key: 'conditions',
     kind: 'number',
@@ -30,14 +23,11 @@ const settings: readonly SettingSpec[] = [
     min: 0,
     max: 1,
   },
-  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+  pidSetting,
 ];
 
 /** 256 KiB per CPU: a stack is told once. */
 const pagesPerCpu = 64;
-
-/** Per CPU: a copied stack serves one wait alone, so that few of them are worth their 16 KiB. */
-const copyBytesPerSecond = 256 << 10;
 
 export const lockKit: SourceKit<'lock'> = {
   name: 'lock',
@@ -70,8 +60,7 @@ export const lockKit: SourceKit<'lock'> = {
         pagesPerCpu,
         configure: (object: NativeObject) => {
           for (const { name } of object.programs) if (!wanted.has(name)) object.setAutoload(name, false);
-          object.setConstant('own_pid', host.ownPid);
-          object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
+          setStackConstants(object, host.ownPid);
         },
         settingsBytes: values => sums.settingsBytes(values),
         collect: (object, sink, nowNs, isLast) => collector.collect(object, sink, nowNs, isLast),

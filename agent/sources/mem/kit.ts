@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import type { NativeLink, NativeObject } from '../../bpf/native.ts';
 import { writeMemSettings } from '../../events/index.ts';
 import { FunctionNames } from '../function-names.ts';
+import { setStackConstants } from '../known-stacks.ts';
 import { startSource } from '../runtime.ts';
-import { numberSetting } from '../settings.ts';
+import { numberSetting, pidSetting, stacksSetting } from '../settings.ts';
 import type { RunningSource, SettingSpec, SourceHost, SourceKit, SourceSettings } from '../source.ts';
 import { TurningSums } from '../turning-sums.ts';
 import { type GoProgram, GoPrograms } from './go-programs.ts';
@@ -13,16 +14,8 @@ import { MemSource, memHooks } from './mem.ts';
 import { MemCollector } from './mem-collector.ts';
 
 const settings: readonly SettingSpec[] = [
-  {
-    key: 'stacks',
-    kind: 'number',
-    unit: 'a second and CPU',
-    help: 'Stacks walked at most; what is beyond that is summed without one.',
-    default: 2000,
-    min: 0,
-    max: 1e6,
-  },
-  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+  stacksSetting('Stacks walked at most; what is beyond that is summed without one.'),
+  pidSetting,
   {
     key: 'malloc',
     kind: 'number',
@@ -45,9 +38,6 @@ const settings: readonly SettingSpec[] = [
 
 /** 256 KiB per CPU. */
 const pagesPerCpu = 64;
-
-/** Per CPU: a copied stack serves one call alone, so that few of them are worth their 16 KiB. */
-const copyBytesPerSecond = 256 << 10;
 
 /** Sentences about programs whose heap cannot be seen. */
 const maxProblems = 20;
@@ -88,8 +78,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
       settingSpecs: settings,
       pagesPerCpu,
       configure: (object: NativeObject) => {
-        object.setConstant('own_pid', host.ownPid);
-        object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
+        setStackConstants(object, host.ownPid);
         probes.object = object;
       },
       settingsBytes: values => sums.settingsBytes(values),

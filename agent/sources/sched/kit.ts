@@ -3,8 +3,9 @@
 import type { NativeObject } from '../../bpf/native.ts';
 import { writeSchedSettings } from '../../events/index.ts';
 import { FunctionNames } from '../function-names.ts';
+import { setStackConstants } from '../known-stacks.ts';
 import { startSource } from '../runtime.ts';
-import { durationNs, numberSetting } from '../settings.ts';
+import { durationNs, numberSetting, pidSetting, stacksSetting } from '../settings.ts';
 import type { SettingSpec, SourceKit } from '../source.ts';
 import { TurningSums } from '../turning-sums.ts';
 import { SchedSource, schedHooks } from './sched.ts';
@@ -21,23 +22,12 @@ const settings: readonly SettingSpec[] = [
     min: 0,
     max: 1e6,
   },
-  {
-    key: 'stacks',
-    kind: 'number',
-    unit: 'a second and CPU',
-    help: 'Stacks walked at most; a wait beyond that is summed without one. 0: no stacks and no wakers.',
-    default: 2000,
-    min: 0,
-    max: 1e6,
-  },
-  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+  stacksSetting('Stacks walked at most; a wait beyond that is summed without one. 0: no stacks and no wakers.'),
+  pidSetting,
 ];
 
 /** 512 KiB per CPU: stacks come in bursts, when many threads are seen for the first time. */
 const pagesPerCpu = 128;
-
-/** Per CPU: a copied stack serves one wait alone, so that few of them are worth their 16 KiB. */
-const copyBytesPerSecond = 256 << 10;
 
 export const schedKit: SourceKit<'sched'> = {
   name: 'sched',
@@ -68,8 +58,7 @@ export const schedKit: SourceKit<'sched'> = {
         settingSpecs: settings,
         pagesPerCpu,
         configure: (object: NativeObject) => {
-          object.setConstant('own_pid', host.ownPid);
-          object.setConstant('unwind_copy_bytes_per_second', copyBytesPerSecond);
+          setStackConstants(object, host.ownPid);
           object.setConstant('prev_state_argument', stateArgument(host.native));
         },
         settingsBytes: values => sums.settingsBytes(values),

@@ -5,7 +5,7 @@ import { readTcpSums, type TcpOperation, tcpOperation, tcpSumsBytes, writeTcpSet
 import { FunctionNames } from '../function-names.ts';
 import { addUp } from '../latency-sums.ts';
 import { startSource } from '../runtime.ts';
-import { durationNs, numberSetting } from '../settings.ts';
+import { durationNs, numberSetting, pidSetting, stacksSetting } from '../settings.ts';
 import type { OperationSums, SettingSpec, SourceKit, SourceSettings } from '../source.ts';
 import { TcpSource, tcpHooks } from './tcp.ts';
 
@@ -19,16 +19,8 @@ const settings: readonly SettingSpec[] = [
     min: 0,
     max: 3600e3,
   },
-  {
-    key: 'stacks',
-    kind: 'number',
-    unit: 'a second and CPU',
-    help: 'Stacks walked at most; a connection beyond that is told without one.',
-    default: 2000,
-    min: 0,
-    max: 1e6,
-  },
-  { key: 'pid', kind: 'number', unit: 'process id', help: 'Only this process; 0 for all.', default: 0, min: 0, max: 2 ** 22 },
+  stacksSetting('Stacks walked at most; a connection beyond that is told without one.'),
+  pidSetting,
   {
     key: 'netns',
     kind: 'number',

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../check.h"
 #include "symbols/clock.h"
 #include "symbols/demangle.h"
 #include "symbols/elf-symbols.h"
@@ -27,21 +28,7 @@
 
 using namespace hotspan::symbols;
 
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
 // Bounds of time are wide: they are to catch what explodes, also on a machine that is busy or emulated.
-
-/** The seed is fixed: a failure is repeated by running it again. */
-inline std::mt19937_64 random64(0x686f747370616eULL);
-inline uint64_t below(uint64_t bound) {
-    return random64() % bound;
-}
 
 inline std::string randomText(size_t maxBytes, std::string_view alphabet) {
     std::string text(below(maxBytes + 1), ' ');

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../check.h"
 #include "elf-builder.h"
 #include "unwind/code-scan.h"
 #include "unwind/cfi-expression.h"
@@ -22,21 +23,7 @@
 using namespace hotspan;
 using namespace hotspan::unwind;
 
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
 namespace {
-
-// The seed is fixed: a failure is repeated by running it again.
-std::mt19937_64 random64(0x756e77696e64ULL);
-uint64_t below(uint64_t bound) {
-    return random64() % bound;
-}
 
 std::optional<UnwindTable> buildOf(const std::string &file, std::string *problem = nullptr) {
     symbols::ByteSource source = symbols::ByteSource::ofMemory(file.data(), file.size());

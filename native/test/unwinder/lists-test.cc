@@ -11,26 +11,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../check.h"
 #include "symbols/clock.h"
 #include "unwind/process-lists.h"
 
 using namespace hotspan::unwind;
 using hotspan::symbols::monotonicNs;
 
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
 namespace {
-
-std::mt19937_64 random64(0x756e77696e64ULL);
-uint64_t below(uint64_t bound) {
-    return random64() % bound;
-}
 
 uint64_t testNs = 1;
 uint64_t testClock() {
