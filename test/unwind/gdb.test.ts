@@ -13,10 +13,7 @@ async function stacksOf(name: string, stops: number): Promise<StoppedThread[]> {
   const { child, pid } = await startAnimal(binary, args);
   const threads: StoppedThread[] = [];
   try {
-    await stopAtRandom({ pid, symbolFile, stops, seed: 7, threads: 4 }, async stopped => {
-      threads.push(...stopped);
-      return undefined;
-    });
+    await stopAtRandom({ pid, symbolFile, stops, seed: 7, threads: 4 }, async stop => void threads.push(...stop.threads));
   } finally {
     child.kill('SIGKILL');
   }

@@ -1,7 +1,8 @@
 /**
- * node test/unwind/live.ts [--seconds 10] [--hz 199] [--group 8] [PATTERN...]: runs the members of the zoo and the real programs in groups,
- * records the host for so long with each, and prints what share of each one's samples reaches the thread's true root, why the others do
- * not, and above which functions they were lost. Root.
+ * node test/unwind/live.ts [--seconds 10] [--hz 199] [--group 8] [--part 1/1] [PATTERN...]: runs the members of the zoo and the real
+ * programs in groups, records the host for so long with each, and prints what share of each one's samples reaches the thread's true root,
+ * why the others do not, and above which functions they were lost. A part is that share of the groups, for who has not the time for all at
+ * once. Root.
  */
 
 import { parseArgs } from 'node:util';
@@ -63,6 +64,16 @@ async function observe(group: readonly Start[], durationMs: number, frequencyHz:
   return total;
 }
 
+/** The groups of one part, of parts that together are all. */
+function groupsOf(starts: readonly Start[], size: number, part: string): (readonly Start[])[] {
+  const [, number = '', count = ''] = /^(\d+)\/(\d+)$/.exec(part) ?? [];
+  if (!(Number(number) >= 1 && Number(number) <= Number(count)))
+    throw new Error(`--part asks for one such as 2/3, not "${part}"`);
+  const groups: (readonly Start[])[] = [];
+  for (let first = 0; first < starts.length; first += size) groups.push(starts.slice(first, first + size));
+  return groups.filter((_, i) => i % Number(count) === Number(number) - 1);
+}
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -70,15 +81,13 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '10' },
       hz: { type: 'string', default: '199' },
       group: { type: 'string', default: '8' },
+      part: { type: 'string', default: '1/1' },
     },
   });
-  const starts = startsOf(positionals);
-  const size = Number(values.group);
+  const groups = groupsOf(startsOf(positionals), Number(values.group), values.part);
   const total = emptyTally();
   console.log('member | samples | reach the root | share | the others');
-  for (let first = 0; first < starts.length; first += size) {
-    addTo(total, await observe(starts.slice(first, first + size), Number(values.seconds) * 1000, Number(values.hz)));
-  }
+  for (const group of groups) addTo(total, await observe(group, Number(values.seconds) * 1000, Number(values.hz)));
   console.log(describe('all', total));
 }
 

@@ -114,8 +114,17 @@ async function startMariadb(): Promise<Subject | string> {
       ),
     ].join('\n'),
   );
+  // What it only reserves is written into each core that is made of it.
+  const small = ['--innodb-buffer-pool-size=8M', '--key-buffer-size=1M', '--aria-pagecache-buffer-size=8M'];
   const paths = [`--datadir=${stage.folder}`, `--socket=${stage.folder}/socket`, `--init-file=${load}`];
-  const server = stage.start(mariadb, ['--no-defaults', '--user=root', '--skip-networking', '--skip-grant-tables', ...paths]);
+  const server = stage.start(mariadb, [
+    '--no-defaults',
+    '--user=root',
+    '--skip-networking',
+    '--skip-grant-tables',
+    ...small,
+    ...paths,
+  ]);
   // It runs the file before it opens its socket, so the socket cannot be waited for.
   await sleep(8000);
   return stage.subject('mariadbd', server.pid ?? 0);
@@ -166,7 +175,7 @@ async function startJava(): Promise<Subject | string> {
   const java = pathOf('java');
   if (!java) return 'java';
   const stage = new Stage();
-  const child = stage.start(realpathSync(java), ['-XX:+PreserveFramePointer', join(sourceDir, 'stacks.java')]);
+  const child = stage.start(realpathSync(java), ['-Xmx64m', '-XX:+PreserveFramePointer', join(sourceDir, 'stacks.java')]);
   // Until the compilers have had their turn.
   await sleep(6000);
   return stage.subject('java', child.pid ?? 0);

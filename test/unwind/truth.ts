@@ -1,13 +1,15 @@
 /**
- * node test/unwind/truth.ts [--stops 50] [--seed 1] [--threads 4] [--cores FOLDER] [--names] [PATTERN...]: stops every member of the zoo, and real
- * programs under a load of their own, at random points and compares gdb's stacks with those of hotspan's walk. One line a member. With
- * --names it also compares hotspan's names with addr2line's.
+ * node test/unwind/truth.ts [--stops 50] [--seed 1] [--threads 4] [--cores] [--keep FOLDER] [--names] [PATTERN...]: stops every member of
+ * the zoo, and real programs under a load of their own, at random points and compares gdb's stacks with those of hotspan's walk. One line a
+ * member. With --cores both read a core that gcore makes at each stop, else the process itself. With --keep a core of each stop whose
+ * stacks differ is left there. With --names it also compares hotspan's names with addr2line's.
  */
 
 import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { buildMember, MEMBERS, type Member, missingTool } from '../zoo/members.ts';
 import { startAnimal } from '../zoo/zoo.ts';
+import { CoreGdb } from './gdb.ts';
 import { NameJudge, type NameTally } from './names.ts';
 import { REAL_PROGRAMS } from './real-programs.ts';
 import { compareSubject, type Subject, type Tally } from './subject.ts';
@@ -44,16 +46,20 @@ async function main(): Promise<void> {
       stops: { type: 'string', default: '50' },
       seed: { type: 'string', default: '1' },
       threads: { type: 'string', default: '4' },
-      cores: { type: 'string', default: '' },
+      cores: { type: 'boolean', default: false },
+      keep: { type: 'string', default: '' },
       names: { type: 'boolean', default: false },
     },
   });
-  if (values.cores !== '') mkdirSync(values.cores, { recursive: true });
+  if (values.keep !== '') mkdirSync(values.keep, { recursive: true });
+  const gdb = new CoreGdb();
   const options = {
     stops: Number(values.stops),
     seed: Number(values.seed),
     threads: Number(values.threads),
-    coreFolder: values.cores,
+    coreFolder: values.keep,
+    isLive: !values.cores,
+    ...(values.cores && { cores: { gdb, stops: Number(values.stops) } }),
   };
   const isWanted = (name: string) => positionals.length === 0 || positionals.some(pattern => name.includes(pattern));
   const starts: [string, () => Promise<Subject | string>][] = [
@@ -86,6 +92,7 @@ async function main(): Promise<void> {
     }
   }
   walker.stop();
+  gdb.stop();
 }
 
 if (import.meta.main) await main();

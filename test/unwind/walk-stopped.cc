@@ -1,14 +1,16 @@
 /**
  * Walks stacks of processes that stand still, for walker.ts: reads one question a line and answers each in one line of
- * words that tabs part.
+ * words that tabs part. A PROCESS is a pid or the path, without spaces, of a core file.
  *
- *   maps PID                  read its mappings again         -> ok
- *   walk PID IP R0 ... R15    registers by DWARF number, hex  -> ok END ADDRESS...
- *   rule PID ADDRESS          what the tables say of it       -> ok PATH ELF-ADDRESS RULE
+ *   maps PROCESS                 read its mappings, or the core, again -> ok
+ *   registers PROCESS TID        of a thread in a core                 -> ok IP R0 ... R15
+ *   walk PROCESS IP R0 ... R15   registers by DWARF number, hex        -> ok END ADDRESS...
+ *   rule PROCESS ADDRESS         what the tables say of it             -> ok PATH ELF-ADDRESS RULE
  *
  * Anything else, and what cannot be done, is answered by "error" and a reason.
  */
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <sstream>
 #include <string>
@@ -29,16 +31,21 @@ class Tool {
     void answer(const std::string &line) {
         std::istringstream words(line);
         std::string question;
-        int pid = 0;
-        words >> question >> pid >> std::hex;
-        StoppedProcess &process = processOf(pid);
+        std::string name;
+        words >> question >> name;
+        StoppedProcess &process = processOf(name);
         if (question == "maps") {
-            printf(process.refresh() ? "ok\n" : "error\tits mappings cannot be read\n");
+            std::string problem = process.refresh();
+            printf(problem.empty() ? "ok\n" : "error\t%s\n", problem.c_str());
+        } else if (question == "registers") {
+            int tid = 0;
+            words >> tid;
+            printRegisters(process.threadOf(tid));
         } else if (question == "walk") {
             walk(process, words);
         } else if (question == "rule") {
             uint64_t address = 0;
-            words >> address;
+            words >> std::hex >> address;
             printRule(process, address);
         } else {
             printf("error\tthere is no such question\n");
@@ -47,12 +54,26 @@ class Tool {
     }
 
   private:
-    StoppedProcess &processOf(int pid) {
-        std::unique_ptr<StoppedProcess> &process = processes_[pid];
-        if (!process) {
-            process = std::make_unique<StoppedProcess>(files_, pid);
+    StoppedProcess &processOf(const std::string &name) {
+        std::unique_ptr<StoppedProcess> &process = processes_[name];
+        if (!process && name.starts_with('/')) {
+            process = std::make_unique<CoreProcess>(files_, name);
+        } else if (!process) {
+            process = std::make_unique<LiveProcess>(files_, atoi(name.c_str()));
         }
         return *process;
+    }
+
+    static void printRegisters(const CoreThread *thread) {
+        if (thread == nullptr) {
+            printf("error\tthere is no such thread\n");
+            return;
+        }
+        printf("ok\t%lx", thread->ip);
+        for (uint64_t value : thread->registers) {
+            printf("\t%lx", value);
+        }
+        printf("\n");
     }
 
     void walk(StoppedProcess &process, std::istringstream &words);
@@ -65,13 +86,13 @@ class Tool {
     }
 
     MappedFiles files_;
-    std::map<int, std::unique_ptr<StoppedProcess>> processes_;
+    std::map<std::string, std::unique_ptr<StoppedProcess>> processes_;
 };
 
 void Tool::walk(StoppedProcess &process, std::istringstream &words) {
     uint64_t registers[16] = {};
     WalkInput input;
-    words >> input.ip;
+    words >> std::hex >> input.ip;
     for (uint64_t &value : registers) {
         words >> value;
     }

@@ -1,4 +1,4 @@
-/** Runs hotspan's walk, built for user space (walk-stopped.cc), over processes that stand still. */
+/** Runs hotspan's walk, built for user space (walk-stopped.cc), over processes that stand still and over core files. */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -7,6 +7,9 @@ import type { Readable, Writable } from 'node:stream';
 import { projectDir } from '../../scripts/lib/bpf.ts';
 import { runTool } from '../../scripts/lib/steps.ts';
 import type { Walk } from './compare.ts';
+
+/** What is walked: the pid of a process that stands still, or the path of a core file. */
+export type Walked = number | string;
 
 /** What hotspan's tables say about the code at an address. */
 export interface CodeAt {
@@ -48,18 +51,24 @@ export class Walker {
     return words;
   }
 
-  /** Forget the mappings of the process, which may have changed while it ran. */
-  async refresh(pid: number): Promise<void> {
-    await this.#ask(`maps ${pid}`);
+  /** Reads the mappings of the process, which may have changed while it ran, or the core. Throws with what is wrong with a core. */
+  async refresh(walked: Walked): Promise<void> {
+    await this.#ask(`maps ${walked}`);
   }
 
-  async walk(pid: number, ip: bigint, registers: readonly bigint[]): Promise<Walk> {
-    const [end = '', ...addresses] = await this.#ask(`walk ${pid} ${hex(ip)} ${registers.map(hex).join(' ')}`);
+  /** The instruction pointer and the registers of a thread in a core, as the walker itself reads them. */
+  async registers(core: string, tid: number): Promise<{ ip: bigint; registers: readonly bigint[] }> {
+    const [ip = 0n, ...registers] = (await this.#ask(`registers ${core} ${tid}`)).map(word => BigInt(`0x${word}`));
+    return { ip, registers };
+  }
+
+  async walk(walked: Walked, ip: bigint, registers: readonly bigint[]): Promise<Walk> {
+    const [end = '', ...addresses] = await this.#ask(`walk ${walked} ${hex(ip)} ${registers.map(hex).join(' ')}`);
     return { end, addresses: addresses.map(address => BigInt(`0x${address}`)) };
   }
 
-  async codeAt(pid: number, address: bigint): Promise<CodeAt> {
-    const [path = '', elfAddress = '0', rule = ''] = await this.#ask(`rule ${pid} ${hex(address)}`);
+  async codeAt(walked: Walked, address: bigint): Promise<CodeAt> {
+    const [path = '', elfAddress = '0', rule = ''] = await this.#ask(`rule ${walked} ${hex(address)}`);
     return { path, elfAddress: Number.parseInt(elfAddress, 16), rule };
   }
 
