@@ -1,12 +1,16 @@
 /**
- * npm test [-- PATTERN...]: the checks, then every test in one run of Node's runner, one file after the other. A pattern picks the test
- * files whose path contains it and leaves the checks out; arguments that start with a dash go to the runner.
+ * npm test [-- PATTERN...]: the checks, then every test in one run of Node's runner, one file after the other but for the kernel matrix
+ * (lib/test-turn.ts). A pattern picks the test files whose path contains it and leaves the checks out; arguments that start with a dash
+ * go to the runner, which then takes all one after the other.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
 import { compileCacheDir, projectDir } from './lib/bpf.ts';
 import { filesUnder } from './lib/steps.ts';
+import { ordered } from './lib/test-turn.ts';
 
 /** No test file may hold up the others for longer; the VM matrix is the slowest. */
 const TEST_TIMEOUT_MS = 25 * 60_000;
@@ -25,7 +29,9 @@ if (files.length === 0) {
 }
 
 if (patterns.length === 0 && !runChecks()) process.exit(1);
-process.exitCode = await runTests();
+// Each test file is a process: without it every one strips the types of all that it imports anew.
+process.env.NODE_COMPILE_CACHE ??= compileCacheDir;
+process.exitCode = args.length === 0 ? await runAll() : await runSome();
 
 function runChecks(): boolean {
   console.log('checks');
@@ -35,13 +41,30 @@ function runChecks(): boolean {
   );
 }
 
-function runTests(): Promise<number> {
+function runAll(): Promise<number> {
+  process.chdir(projectDir);
+  process.env.HOTSPAN_TEST_TURNS = '1';
+  const execArgv = ['--import', join(projectDir, 'scripts', 'lib', 'test-turn.ts')];
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
+  const events = run({ files: ordered(files), concurrency: 2, timeout: TEST_TIMEOUT_MS, execArgv, signal: stop.signal });
+  let code = 1;
+  // Each file has a summary of its own; the one of all of them names no file.
+  events.on('test:summary', ({ file, success }) => {
+    if (file === undefined) code = success ? 0 : 1;
+  });
+  return new Promise(resolve => {
+    const report = events.compose(new spec());
+    report.on('end', () => resolve(code));
+    report.pipe(process.stdout);
+  });
+}
+
+function runSome(): Promise<number> {
   const options = ['--test', '--test-concurrency=1', '--test-reporter=spec', `--test-timeout=${TEST_TIMEOUT_MS}`];
   const runner = spawn(process.execPath, [...options, ...flags, ...files], {
     cwd: projectDir,
     stdio: ['ignore', 'inherit', 'inherit'],
-    // Each test file is a process: without it every one strips the types of all that it imports anew.
-    env: { NODE_COMPILE_CACHE: compileCacheDir, ...process.env },
   });
   // The runner answers these signals by ending its tests; waiting for it keeps its last words.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => runner.kill(signal));
