@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { loadavg } from 'node:os';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { kits } from '../../agent/sources/index.ts';
 import type { OperationSums, Sample } from '../../agent/sources/source.ts';
@@ -38,29 +38,42 @@ interface Observed {
   readonly samples: readonly Sample[];
 }
 
-/** Two tests look at the same program: one run serves both. */
-const observed = new Map<string, Promise<Observed>>();
+/**
+ * Those that run at the same time: what truth they are held to is counted for each of their threads. Those that wait most of their
+ * time do not mind each other, and two that spin have a CPU each.
+ */
+const companies: readonly (readonly string[])[] = [
+  ['sleep', 'lock', 'loopback', 'mixture'],
+  ['spin', 'touch'],
+];
 
-function observe(program: string): Promise<Observed> {
-  const running = observed.get(program) ?? observeOnce(program);
-  observed.set(program, running);
-  return running;
+/** By company: one run serves all tests that look at one of its programs. */
+const observed = new Map<string, Promise<ReadonlyMap<string, Observed>>>();
+let shared: SourceRun | undefined;
+after(() => shared?.stop());
+
+async function observe(program: string): Promise<Observed> {
+  const company = companies.find(names => names.includes(program)) ?? [program];
+  const running = observed.get(company.join()) ?? observeTogether(company);
+  observed.set(company.join(), running);
+  const found = (await running).get(program);
+  assert.ok(found !== undefined && found.reports.length > 0, `threads of ${program}`);
+  return found;
 }
 
-async function observeOnce(program: string): Promise<Observed> {
+async function observeTogether(company: readonly string[]): Promise<ReadonlyMap<string, Observed>> {
   const binary = await buildZoo('waits');
-  const source = await runSource(kits.sched);
-  try {
-    const { stdout } = await collecting(source, run(binary, [program, String(seconds)], { cwd: process.cwd() }));
-    await source.flush();
-    source.collect();
-    source.collect();
-    const counts = await source.stop();
-    assert.equal(counts.inflight_full, 0, 'the maps had room');
-    return { reports: reportsOf(stdout), samples: source.samples };
-  } finally {
-    await source.stop();
-  }
+  // One start serves all: a kernel checks the programs of this source for a second, an emulated one for many.
+  shared ??= await runSource(kits.sched);
+  const source = shared;
+  const runs = company.map(program => run(binary, [program, String(seconds)], { cwd: process.cwd() }));
+  const outputs = await collecting(source, Promise.all(runs));
+  await source.flush();
+  source.collect();
+  source.collect();
+  assert.equal(source.running.counts().inflight_full, 0, 'the maps had room');
+  const { samples } = source;
+  return new Map(company.map((program, i) => [program, { reports: reportsOf(outputs[i]!.stdout), samples }]));
 }
 
 async function collecting<T>(source: SourceRun, work: Promise<T>): Promise<T> {
