@@ -121,6 +121,7 @@ struct task_struct {
     struct signal_struct *signal;
     const struct cred *cred;
     struct css_set *cgroups;
+    unsigned in_execve : 1;
 };
 
 /* Control groups. */

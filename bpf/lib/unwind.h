@@ -185,6 +185,26 @@ __noinline int unwind_frames(__u32 slot) {
     return 1;
 }
 
+/* Whether the thread is in execve behind the point of no return: the image that its registers are of is gone, and the
+ * new one has run nothing yet. Before that point its old stack is there. */
+static __always_inline int unwind_image_is_gone(struct unwind_state *state) {
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+    if (!bpf_core_field_exists(task->in_execve) || !BPF_CORE_READ_BITFIELD_PROBED(task, in_execve))
+        return 0;
+    return bpf_probe_read_user(state->words, 8, (const void *)state->registers[UNWIND_REGISTER_SP]) != 0;
+}
+
+/* What was walked of an image that is gone is no stack. */
+__noinline int unwind_settle(__u32 slot) {
+    struct unwind_state *state = unwind_state_of(slot);
+
+    if (!state || state->end == UNWIND_END_ROOT || !unwind_image_is_gone(state))
+        return 0;
+    state->depth = 0;
+    return unwind_stop(state, UNWIND_END_NONE);
+}
+
 /* The slot that was claimed, SCRATCH_SLOTS where all are taken. */
 __noinline int unwind_claim(void) {
 #pragma unroll
@@ -204,12 +224,15 @@ __noinline int unwind_claim(void) {
 __noinline int unwind_walk(void) {
     __u32 slot = (__u32)unwind_claim();
 
-    if (slot >= SCRATCH_SLOTS || !unwind_load(slot))
+    if (slot >= SCRATCH_SLOTS)
         return (int)slot;
-    /* One turn more than frames: the last one finds the root, or that there is more. */
-    for (int i = 0; i <= UNWIND_MAX_FRAMES / UNWIND_TURNS; i++)
-        if (!unwind_frames(slot))
-            break;
+    if (unwind_load(slot)) {
+        /* One turn more than frames: the last one finds the root, or that there is more. */
+        for (int i = 0; i <= UNWIND_MAX_FRAMES / UNWIND_TURNS; i++)
+            if (!unwind_frames(slot))
+                break;
+    }
+    unwind_settle(slot);
     return (int)slot;
 }
 

@@ -102,6 +102,19 @@ test('a chain of execs', async () => {
   assertComplete(await stacksOf(3, ['exec', '60', '8']), ['main', 'in_chain', 'changes_deep'], 200);
 });
 
+test('within exec, when the old program is gone and the new one has not begun, there is no user stack and no broken one', async () => {
+  taken.length = 0;
+  const [code] = await once(spawn(program, ['exec', '1', isEmulated ? '30' : '200'], { stdio: 'ignore' }), 'exit');
+  assert.equal(code, 0);
+  await capture.flush();
+  // Before that the old program's stack is there, and may be one of which too little is known yet.
+  const inExec = taken.filter(({ names: frames }) => frames.includes('load_elf_binary'));
+  assert.ok(isEmulated || inExec.length > 5, `${inExec.length} samples are within exec`);
+  const broken = inExec.filter(({ names: frames }) => frames[0]?.startsWith('incomplete'));
+  console.log(`${inExec.length} samples within exec, ${broken.length} broken`);
+  assert.ok(broken.length <= inExec.length * 0.02, `${broken.length} of ${inExec.length}: ${broken[0]?.names.join(';')}`);
+});
+
 test('what was incomplete is counted, and nothing is left of the unwinder once its sources have stopped', async () => {
   const stats = capture.unwinding.stats();
   assert.ok(stats !== undefined && stats.tables > 0 && stats.mappings > 0 && stats.blockBytes <= stats.maxBytes);
