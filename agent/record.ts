@@ -41,8 +41,8 @@ function settingsOf(source: SourceName, { frequencyHz, pid }: RecordOptions): So
   return kits[source].settings.some(({ key }) => key === 'pid') ? { pid: pid ?? 0 } : {};
 }
 
-/** For the unwind tables of what runs already: some tenths of a second on most hosts. A stack whose table comes later waits for it. */
-const maxPreparationMs = 3000;
+/** For the unwind tables of what runs already: some tenths of a second on most hosts, seconds on one that has no time. A stack whose table comes later waits for it. */
+const maxPreparationMs = 10_000;
 
 /** Records until the duration is over or the signal is aborted. Throws a BpfError where sampling cannot be attached. */
 export async function recordProfile(

@@ -3,6 +3,7 @@
 import { recordProfile } from '../../agent/record.ts';
 import type { FullProfile } from '../../agent/store/full-profile.ts';
 import type { FrameRow } from '../../agent/store/rows.ts';
+import { ROOTS } from './roots.ts';
 
 export interface LiveTally {
   samples: number;
@@ -17,13 +18,6 @@ export interface LiveTally {
 }
 
 const incompletePrefix = 'incomplete: ';
-
-/**
- * Where threads begin: crt1 and the dynamic linker, glibc's and musl's threads, makecontext, Go's goroutines and threads, and the
- * coroutine of coroutines.c that begins with no caller.
- */
-const ROOTS =
-  /^(_start|_start_c|_dl_start_user|start_thread|(__|__GI___)?clone3?|__start_context|fiber_outer|crosscall1|runtime\.(goexit|mstart|mcall|systemstack|rt0_go|morestack|sigtramp|asmcgocall|cgocallback|goexit1|mstart1|mstart0)(\.abi0)?|_rt0_amd64(_linux)?)$/;
 
 /** A binary without symbols gives its roots no names: then they are not known to be wrong. */
 function isRoot(frame: FrameRow): boolean {

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { MEMBERS } from '../zoo/members.ts';
+import { CORE_MEMBERS } from '../zoo/members.ts';
 import { CoreGdb } from './gdb.ts';
 import { REAL_PROGRAMS } from './real-programs.ts';
 import { compareSubject, type Subject } from './subject.ts';
@@ -43,7 +43,7 @@ async function check(subject: Subject, stops: number, coreStops: number): Promis
 }
 
 describe("stacks are gdb's", { concurrency: 1 }, () => {
-  for (const member of MEMBERS.filter(({ isCore }) => isCore)) {
+  for (const member of CORE_MEMBERS) {
     // Half a minute goes by until gdb has read a core of Go's.
     test(member.name, async () => check(await startMember(member), 8, member.tool === 'go' ? 0 : 1));
   }

@@ -9,12 +9,12 @@ import { PassThrough } from 'node:stream';
 import { before, describe, test } from 'node:test';
 import { kits } from '../../agent/sources/index.ts';
 import { buildProbe, buildTarget } from '../../native/test/probe.ts';
-import { buildWalkLive, walkedMembers } from '../../native/test/walk/walk-live.ts';
+import { buildWalkLive } from '../../native/test/walk/walk-live.ts';
 import { projectDir } from '../../scripts/lib/bpf.ts';
 import { filesUnder } from '../../scripts/lib/steps.ts';
 import { KERNEL_NAMES, type KernelName } from '../../scripts/vm/kernels.ts';
 import { runInVm } from '../../scripts/vm/machine.ts';
-import { buildMember } from '../zoo/members.ts';
+import { buildMember, CORE_MEMBERS } from '../zoo/members.ts';
 import { buildZoo } from '../zoo/zoo.ts';
 import type { TestRecord } from './event-reporter.ts';
 
@@ -30,7 +30,11 @@ const EXPECTED_SKIPS: readonly { readonly reason: RegExp; readonly kernels: read
  */
 const liveTests = [...filesUnder('test/live'), ...filesUnder('native/test')].filter(path => {
   const source = /^test\/live\/(\w+)\.test\.ts$/.exec(path)?.[1] ?? '';
-  return source in kits || /^native\/test\/(bpf-object|perf-reader|symbols\/kernel-.*|walk\/.*)\.test\.ts$/.test(path);
+  return (
+    source in kits ||
+    source === 'zoo' ||
+    /^native\/test\/(bpf-object|perf-reader|symbols\/kernel-.*|walk\/.*)\.test\.ts$/.test(path)
+  );
 });
 
 interface VmReport {
@@ -97,7 +101,7 @@ async function buildAnimals(): Promise<void> {
   buildProbe();
   buildTarget();
   await buildWalkLive();
-  for (const member of walkedMembers) await buildMember(member);
+  for (const member of CORE_MEMBERS) await buildMember(member);
 }
 
 // Two at a time, as many as there are cores on the smallest machine that runs this.

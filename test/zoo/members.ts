@@ -118,6 +118,9 @@ export function missingTool({ tool, flags }: Member): string | undefined {
   return needed.find(name => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
 }
 
+/** Those of the core; in a VM, which has the compilers too, they were built before it. */
+export const CORE_MEMBERS: readonly Member[] = MEMBERS.filter(({ isCore }) => isCore);
+
 const warnings = ['-Wall', '-Wextra', '-Werror', '-Wno-psabi'];
 
 function compilerArguments({ tool, source }: Member, flags: readonly string[], output: string): string[] {

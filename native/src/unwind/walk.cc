@@ -87,6 +87,11 @@ WalkTables TableImage::tables() {
     return {bases_, list_};
 }
 
+void TableImage::startNext() {
+    mappings_.clear();
+    isListed_ = false;
+}
+
 /** At most a block's size. */
 uint32_t TableImage::take(size_t sizeBytes) {
     sizeBytes = (sizeBytes + UNWIND_UNIT - 1) / UNWIND_UNIT * UNWIND_UNIT;

@@ -63,7 +63,7 @@ struct WalkResult {
 
 WalkResult walkUser(const WalkInput &input, MemoryReader &memory, const WalkTables &tables);
 
-/** Blocks of plain memory, filled with the tables and mappings of one process. */
+/** Blocks of plain memory, filled with the tables and mappings of a process, or of several one after the other. */
 class TableImage {
   public:
     /**
@@ -73,6 +73,8 @@ class TableImage {
     void map(unwind_mapping mapping, const UnwindTable *table = nullptr);
     /** Valid until the next map(). */
     WalkTables tables();
+    /** What is mapped from now on is another process's; lists that were given stay as they are. */
+    void startNext();
 
   private:
     struct Place {

@@ -1,15 +1,16 @@
-// Samples every CPU by the programs of source cpu, with unwind tables of one process that are made and put into the
-// maps right here, and prints the stacks of that process. What the unwinder of the agent does over time for all
-// processes is done once for one, so that the walk is tested and measured by itself.
+// Samples every CPU by the programs of source cpu, with unwind tables of some processes that are made and put into the
+// maps right here, and prints the stacks of those. What the unwinder of the agent does over time for all processes is
+// done once for a few, so that the walk is tested and measured by itself.
 //
-//   walk-live OBJECT PID HZ SECONDS [untold]     OBJECT: cpu.bpf.o
+//   walk-live OBJECT PID[,PID...] HZ SECONDS [untold]     OBJECT: cpu.bpf.o
 //
-// Prints "map START END BIAS PATH" for each mapping, "sample END RAW_BYTES ADDRESS..." for each sample (numbers in hex,
-// the end by its number), "times COUNT..." for the walks by duration, and "cost RUNS NANOSECONDS" of the program. Where
-// the programs are left untold of the process, its stacks come as copies: they are walked here, and "resumed END
-// ADDRESS..." is what became of each.
+// Processes that are stopped go on when sampling begins. Prints "map PID START END BIAS PATH" for each mapping, "sample
+// PID END RAW_BYTES ADDRESS..." for each sample (addresses in hex, the end by its number), "times COUNT..." for the
+// walks by duration, and "cost RUNS NANOSECONDS" of the program. Where the programs are left untold of the processes,
+// their stacks come as copies: they are walked here, and "resumed PID END ADDRESS..." is what became of each.
 #include <algorithm>
 #include <cinttypes>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,8 +35,9 @@ namespace {
 
 constexpr uint32_t timeSteps = 4000;
 
-pid_nr watchedPid = 0;
 unwind::TableImage image;
+/** Of the processes that are watched: where their mappings stand in the blocks. */
+std::map<pid_nr, uint64_t> lists;
 
 [[noreturn]] void fail(const char *what) {
     fprintf(stderr, "walk-live: %s: %s\n", what, strerror(errno));
@@ -71,9 +73,10 @@ void readCode(Code &code, int pid, const symbols::Mapping &mapping, const std::s
 }
 
 /** The process's mappings and tables, as they are now. */
-void fillImage(int pid) {
+void fillImage(pid_nr pid) {
+    image.startNext();
     static std::map<std::string, Code> codes;
-    std::optional<symbols::Mappings> all = symbols::readMappings(pid, 10'000);
+    std::optional<symbols::Mappings> all = symbols::readMappings(static_cast<int>(pid), 10'000);
     if (!all) {
         fail("read mappings");
     }
@@ -87,7 +90,7 @@ void fillImage(int pid) {
         if (path == "[vdso]" || path.starts_with("/")) {
             auto [place, isNew] = codes.try_emplace(path);
             if (isNew) {
-                readCode(place->second, pid, one, path);
+                readCode(place->second, static_cast<int>(pid), one, path);
             }
             const Code &code = place->second;
             std::optional<uint64_t> address = code.elf ? code.elf->addressOf(one.fileOffset) : std::nullopt;
@@ -98,13 +101,14 @@ void fillImage(int pid) {
             }
         }
         image.map(mapping, table);
-        printf("map %" PRIx64 " %" PRIx64 " %" PRIx64 " %s\n", uint64_t{one.start}, uint64_t{one.end},
+        printf("map %u %" PRIx64 " %" PRIx64 " %" PRIx64 " %s\n", pid, uint64_t{one.start}, uint64_t{one.end},
                uint64_t{mapping.bias}, path.c_str());
     }
+    lists[pid] = image.tables().list;
 }
 
-/** Copies the blocks into maps of the kernel and tells the programs of the process. */
-void publish(bpf_object *object, uint32_t pid, const unwind::WalkTables &tables) {
+/** Copies the blocks into maps of the kernel and tells the programs of the processes. */
+void publish(bpf_object *object, const unwind::WalkTables &tables) {
     int outer = bpf_object__find_map_fd_by_name(object, "unwind_blocks");
     int processes = bpf_object__find_map_fd_by_name(object, "unwind_processes");
     for (uint32_t number = 0; number < tables.blocks.size(); number++) {
@@ -118,9 +122,11 @@ void publish(bpf_object *object, uint32_t pid, const unwind::WalkTables &tables)
             fail("make a block");
         }
     }
-    unwind_process process{tables.list};
-    if (bpf_map_update_elem(processes, &pid, &process, 0)) {
-        fail("tell of the process");
+    for (const auto &[pid, list] : lists) {
+        unwind_process process{list};
+        if (bpf_map_update_elem(processes, &pid, &process, 0)) {
+            fail("tell of a process");
+        }
     }
 }
 
@@ -150,7 +156,7 @@ void printAddresses(const std::vector<uint64_t> &addresses) {
 }
 
 /** Walks on from where the programs could not. */
-void resume(const uint8_t *raw, size_t rawBytes) {
+void resume(pid_nr pid, const uint8_t *raw, size_t rawBytes) {
     unwind_resume from;
     memcpy(&from, raw, sizeof from);
     if (rawBytes != sizeof from + from.stack_bytes) {
@@ -161,23 +167,23 @@ void resume(const uint8_t *raw, size_t rawBytes) {
     uint64_t registers[16];
     std::copy(std::begin(from.registers), std::end(from.registers), registers);
     unwind::WalkInput input{from.ip, from.sp, from.bp, registers, from.is_leaf != 0};
-    unwind::WalkResult result = unwind::walkUser(input, memory, image.tables());
-    printf("resumed %u", result.end);
+    unwind::WalkResult result = unwind::walkUser(input, memory, {image.tables().blocks, lists[pid]});
+    printf("resumed %u %u", pid, result.end);
     printAddresses(result.addresses);
 }
 
 void printSample(void *, int, void *data, uint32_t) {
     auto *event = static_cast<const cpu_event *>(data);
-    if (event->header.pid != watchedPid) {
+    if (!lists.contains(event->header.pid)) {
         return;
     }
     const uint8_t *user = event->tail + event->kernel_depth * sizeof(code_addr);
     std::vector<uint64_t> addresses(event->user_depth);
     memcpy(addresses.data(), user, addresses.size() * sizeof(uint64_t));
-    printf("sample %u %u", event->user_end, event->user_raw_bytes);
+    printf("sample %u %u %u", event->header.pid, event->user_end, event->user_raw_bytes);
     printAddresses(addresses);
     if (event->user_raw_bytes != 0) {
-        resume(user + addresses.size() * sizeof(uint64_t), event->user_raw_bytes);
+        resume(event->header.pid, user + addresses.size() * sizeof(uint64_t), event->user_raw_bytes);
     }
 }
 
@@ -237,32 +243,42 @@ std::vector<bpf_link *> sample(bpf_program *program, int hz) {
 
 int main(int count, char **arguments) {
     if (count < 5 || count > 6) {
-        fprintf(stderr, "usage: walk-live OBJECT PID HZ SECONDS [untold]\n");
+        fprintf(stderr, "usage: walk-live OBJECT PID[,PID...] HZ SECONDS [untold]\n");
         return 2;
     }
-    int pid = atoi(arguments[2]), hz = atoi(arguments[3]);
+    int hz = atoi(arguments[3]);
     double seconds = atof(arguments[4]);
     bool isUntold = count == 6 && strcmp(arguments[5], "untold") == 0;
-    fillImage(pid);
+    for (char *pids = arguments[2]; *pids != '\0'; pids += *pids == ',') {
+        fillImage(static_cast<pid_nr>(strtoul(pids, &pids, 10)));
+    }
     bpf_object *object = bpf_object__open(arguments[1]);
     if (object == nullptr) {
         fail(arguments[1]);
     }
     setConstant(object, "unwind_is_on");
     setConstant(object, "unwind_is_timed");
-    bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "unwind_times"), timeSteps);
+    // As much as the processes need: without the agent's own there is room for next to nothing.
+    const std::pair<const char *, size_t> rooms[] = {{"unwind_times", timeSteps},
+                                                     {"unwind_processes", lists.size()},
+                                                     {"unwind_blocks", image.tables().blocks.size()}};
+    for (auto [name, entries] : rooms) {
+        bpf_map__set_max_entries(bpf_object__find_map_by_name(object, name), static_cast<uint32_t>(entries));
+    }
     symbols::UniqueFd statistics(bpf_enable_stats(BPF_STATS_RUN_TIME));
     if (bpf_object__load(object)) {
         fail("load");
     }
     if (!isUntold) {
-        publish(object, static_cast<uint32_t>(pid), image.tables());
+        publish(object, image.tables());
     }
     perf_buffer *buffer = perf_buffer__new(bpf_object__find_map_fd_by_name(object, "cpu_events"), 256, printSample,
                                            countLost, nullptr, nullptr);
     bpf_program *program = bpf_object__find_program_by_name(object, "cpu_sample");
-    watchedPid = static_cast<pid_nr>(pid);
     std::vector<bpf_link *> links = sample(program, hz);
+    for (const auto &[pid, list] : lists) {
+        kill(static_cast<pid_t>(pid), SIGCONT);
+    }
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
     auto seconds_ = [](const timespec &time) {

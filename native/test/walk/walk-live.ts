@@ -1,4 +1,4 @@
-/** Builds and runs walk-live.cc: stacks of one process by source cpu's programs, with tables that are made for it on the spot. */
+/** Builds and runs walk-live.cc: stacks of some processes by source cpu's programs, with tables that are made for them on the spot. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -20,7 +20,7 @@ const sources = ['native/test/walk/walk-live.cc', 'native/src/symbols/proc-maps.
 const flags = ['-std=c++20', '-O2', '-g', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-D_GNU_SOURCE'];
 const folders = ['-I', 'native/src', '-iquote', 'bpf/lib'];
 
-/** The programs of the zoo that are walked live. */
+/** The programs of the zoo that are walked by themselves. */
 const walkedNames = ['chain-gcc-O2', 'recursion-gcc', 'signals-alternate'] as const;
 export type WalkedName = (typeof walkedNames)[number];
 export const walkedMembers = MEMBERS.filter(({ name }) => walkedNames.some(walked => walked === name));
@@ -71,26 +71,40 @@ export async function buildWalkLive(): Promise<string> {
   return program;
 }
 
-/** Blocks until it is done. `isTold`: whether the programs know the process, else its stacks come as copies. */
-export async function walkLive(pid: number, hz: number, seconds: number, isTold = true): Promise<LiveWalks> {
+/** Blocks until it is done. `isTold`: whether the programs know the processes, else their stacks come as copies. */
+export async function walkLiveAll(
+  pids: readonly number[],
+  hz: number,
+  seconds: number,
+  isTold = true,
+): Promise<(pid: number) => LiveWalks> {
   const program = await buildWalkLive();
   const { objectPath } = await compileBpf('cpu');
-  const words = [objectPath, String(pid), String(hz), String(seconds), ...(isTold ? [] : ['untold'])];
+  const words = [objectPath, pids.join(','), String(hz), String(seconds), ...(isTold ? [] : ['untold'])];
   const run = spawnSync(program, words, { encoding: 'utf8', maxBuffer: 1 << 28 });
   if (run.status !== 0) throw new Error(`walk-live: ${run.stderr}`);
   const lines = run.stdout.split('\n').map(line => line.split(' '));
   const of = (kind: string) => lines.filter(([word]) => word === kind).map(([, ...rest]) => rest);
-  return {
-    mappings: of('map').map(([start = '', end = '', bias = '', path = '']) => ({
-      start: Number.parseInt(start, 16),
-      end: Number.parseInt(end, 16),
-      bias: Number.parseInt(bias, 16),
-      path,
-    })),
-    samples: of('sample').map(([end, rawBytes, ...addresses]) => sampleOf(end, rawBytes, addresses)),
-    resumed: of('resumed').map(([end, ...addresses]) => sampleOf(end, '0', addresses)),
-    times: of('times')[0]?.map(Number) ?? [],
+  const [times = []] = of('times');
+  return pid => {
+    const ofPid = (kind: string) => of(kind).flatMap(([first, ...rest]) => (Number(first) === pid ? [rest] : []));
+    return {
+      mappings: ofPid('map').map(([start = '', end = '', bias = '', path = '']) => ({
+        start: Number.parseInt(start, 16),
+        end: Number.parseInt(end, 16),
+        bias: Number.parseInt(bias, 16),
+        path,
+      })),
+      samples: ofPid('sample').map(([end, rawBytes, ...addresses]) => sampleOf(end, rawBytes, addresses)),
+      resumed: ofPid('resumed').map(([end, ...addresses]) => sampleOf(end, '0', addresses)),
+      times: times.map(Number),
+    };
   };
+}
+
+/** As walkLiveAll, of one process. */
+export async function walkLive(pid: number, hz: number, seconds: number, isTold = true): Promise<LiveWalks> {
+  return (await walkLiveAll([pid], hz, seconds, isTold))(pid);
 }
 
 function sampleOf(end = '', rawBytes = '', addresses: readonly string[]): WalkedSample {
@@ -101,9 +115,13 @@ function sampleOf(end = '', rawBytes = '', addresses: readonly string[]): Walked
   };
 }
 
-/** Names of the functions of `binary` on a stack, root first; of code elsewhere there is nothing. */
-export function functionNames(walks: LiveWalks, binary: string): (sample: WalkedSample) => string[] {
-  const symbols = execFileSync('nm', ['-S', '--defined-only', binary], { encoding: 'utf8' })
+/** Names the functions of `binary`, whose symbols stand in `symbolFile`; of code elsewhere there is nothing. */
+export function functionNamer(
+  { mappings }: LiveWalks,
+  binary: string,
+  symbolFile = binary,
+): (address: number) => string | undefined {
+  const symbols = execFileSync('nm', ['-S', '--defined-only', symbolFile], { encoding: 'utf8', maxBuffer: 1 << 28 })
     .split('\n')
     .map(line => /^([0-9a-f]+) ([0-9a-f]+) [tTwW] (\S+)$/.exec(line))
     .filter(match => match !== null)
@@ -112,13 +130,18 @@ export function functionNames(walks: LiveWalks, binary: string): (sample: Walked
       end: Number.parseInt(address, 16) + Number.parseInt(size, 16),
       name,
     }));
-  const mappings = walks.mappings.filter(({ path }) => path === binary);
-  const nameOf = (address: number): string | undefined => {
-    const mapping = mappings.find(({ start, end }) => address >= start && address < end);
+  const ofBinary = mappings.filter(({ path }) => path === binary);
+  return address => {
+    const mapping = ofBinary.find(({ start, end }) => address >= start && address < end);
     if (mapping === undefined) return undefined;
     const elf = address - mapping.bias;
     return symbols.find(({ start, end }) => elf >= start && elf < end)?.name;
   };
+}
+
+/** Names of the functions of `binary` on a stack, root first; of code elsewhere there is nothing. */
+export function functionNames(walks: LiveWalks, binary: string): (sample: WalkedSample) => string[] {
+  const nameOf = functionNamer(walks, binary);
   return ({ addresses }) =>
     addresses
       .map((address, i) => nameOf(i === 0 ? address : address - 1))
