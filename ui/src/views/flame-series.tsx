@@ -83,6 +83,7 @@ function SumOverTime({ state }: { state: FlameState }) {
       heightPx={74}
       format={value => formatIn(unit, value)}
       formatAxis={unit.startsWith('bytes') ? formatRoundBytes : formatCompact}
+      isWhole={unit.startsWith('bytes')}
       syncKey="flame"
       testId="flame-series"
     />

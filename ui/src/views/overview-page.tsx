@@ -27,6 +27,7 @@ interface HostChart {
   hues: readonly Rgb[];
   format: (value: number) => string;
   formatAxis: (value: number) => string;
+  isWhole?: boolean;
 }
 
 const hostCharts: readonly HostChart[] = [
@@ -59,6 +60,7 @@ const hostCharts: readonly HostChart[] = [
     hues: [seriesHue(7)],
     format: formatBytes,
     formatAxis: formatRoundBytes,
+    isWhole: true,
   },
   {
     name: 'host.disk',
@@ -69,6 +71,7 @@ const hostCharts: readonly HostChart[] = [
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
     formatAxis: formatRoundBytes,
+    isWhole: true,
   },
   {
     name: 'host.network',
@@ -79,6 +82,7 @@ const hostCharts: readonly HostChart[] = [
     hues: [seriesHue(0), seriesHue(1)],
     format: bytesPerSecond,
     formatAxis: formatRoundBytes,
+    isWhole: true,
   },
 ];
 
@@ -126,18 +130,21 @@ function HostSeries({ chart }: { chart: HostChart }) {
       heightPx={84}
       format={chart.format}
       formatAxis={chart.formatAxis}
+      isWhole={chart.isWhole === true}
       syncKey="host"
     />
   );
 }
 
 function Services() {
-  const answer = useApi<ServiceRow[]>(apiUrl('services', { from: queryFrom.value, to: queryTo.value, filter: filterText.value }));
-  const opened = param('open');
-  const rows = answer.data ?? [];
   const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
   const recorded = recordedRange();
   const isPartly = recorded.fromMs - range.fromMs > 0.02 * (range.toMs - range.fromMs);
+  const sinceMs = isPartly ? Math.floor(recorded.fromMs) : undefined;
+  const from = sinceMs?.toString() ?? queryFrom.value;
+  const answer = useApi<ServiceRow[]>(apiUrl('services', { from, to: queryTo.value, filter: filterText.value }));
+  const opened = param('open');
+  const rows = answer.data ?? [];
   useKeys([{ key: 'Escape', help: 'Close the open service', run: () => navigate({ params: { open: undefined } }) }]);
   return (
     <section class={answer.isLoading ? 'loading' : ''} aria-label="Services">
@@ -156,7 +163,7 @@ function Services() {
       ) : rows.length === 0 ? (
         <NoServices />
       ) : (
-        <ServiceTable rows={rows} opened={opened} />
+        <ServiceTable rows={rows} opened={opened} sinceMs={sinceMs} />
       )}
     </section>
   );

@@ -2,13 +2,12 @@
 
 import { useMemo } from 'preact/hooks';
 import type { ServiceRow } from '../../../agent/server/api.ts';
-import { formatCores, formatCount, formatDuration, formatRate, formatShare } from '../lib/format.ts';
+import { formatCores, formatCount, formatDuration, formatRate, formatShare, formatTime } from '../lib/format.ts';
 import { areaFill, cssColor, kindTitles } from '../lib/frame-kind.ts';
 import { activityKinds, activitySums } from '../lib/series.ts';
 import { type ServiceOrder, serviceOrders, sortServices } from '../lib/service-order.ts';
-import { resolveRange } from '../lib/time-range.ts';
 import { navigate, param } from '../state/address.ts';
-import { agentNowMs, queryFrom, queryTo, recordedRange, status } from '../state/live.ts';
+import { recordedRange, status } from '../state/live.ts';
 import { theme } from '../state/theme.ts';
 import { PageLink } from './parts.tsx';
 import { ServicePanel } from './service-panel.tsx';
@@ -29,16 +28,21 @@ const columns: readonly { title: string; order?: ServiceOrder; class?: string; h
   { title: 'p99', order: 'p99', class: 'num', hint: 'One in a hundred of its calls was slower' },
 ];
 
-export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; opened: string }) {
+export interface ServiceTableProps {
+  rows: readonly ServiceRow[];
+  opened: string;
+  /** Where the rows begin, where that is later than the range does: nobody looked before. */
+  sinceMs: number | undefined;
+}
+
+export function ServiceTable({ rows, opened, sinceMs }: ServiceTableProps) {
   const order = serviceOrders.find(name => name === param('sort')) ?? 'cpu';
   const sorted = useMemo(() => sortServices(rows, order), [rows, order]);
   const isAll = param('all') === '1' || sorted.length <= shortList + 2;
   const shown = isAll ? sorted : sorted.filter((row, i) => i < shortList || row.service === opened);
   const isByKind = rows.some(row => row.timeSeries.length > 0);
   const most = rows.reduce((peak, row) => Math.max(peak, ...(isByKind ? activityOf(row) : row.cpuSeries)), 0);
-  const range = resolveRange(queryFrom.value, queryTo.value, agentNowMs());
   const recorded = recordedRange();
-  const blank = (recorded.fromMs - range.fromMs) / (range.toMs - range.fromMs);
   const seconds = (recorded.toMs - recorded.fromMs) / 1000;
   return (
     <table class="grid services" data-testid="services">
@@ -51,7 +55,7 @@ export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; op
               title={column.class === 'spark-cell' ? sparkHint(isByKind) : column.hint}
               aria-sort={column.order === order ? (order === 'service' ? 'ascending' : 'descending') : undefined}
             >
-              <SortHead title={column.title} order={column.order} current={order} />
+              <SortHead title={titleOf(column, sinceMs)} order={column.order} current={order} />
               {isByKind && column.class === 'spark-cell' && <ActivityLegend />}
             </th>
           ))}
@@ -60,7 +64,7 @@ export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; op
       </thead>
       <tbody>
         {shown.map(row => (
-          <ServiceLines key={row.service} {...{ row, seconds, most, blank, isByKind }} isOpen={row.service === opened} />
+          <ServiceLines key={row.service} {...{ row, seconds, most, isByKind }} isOpen={row.service === opened} />
         ))}
         {!isAll && (
           <tr>
@@ -74,6 +78,11 @@ export function ServiceTable({ rows, opened }: { rows: readonly ServiceRow[]; op
       </tbody>
     </table>
   );
+}
+
+/** A line is as long as there is something to draw: where that is not the whole range, its title says so. */
+function titleOf(column: (typeof columns)[number], sinceMs: number | undefined): string {
+  return column.class === 'spark-cell' && sinceMs !== undefined ? `Since ${formatTime(sinceMs)}` : column.title;
 }
 
 function ActivityLegend() {
@@ -114,13 +123,12 @@ interface ServiceLinesProps {
   /** Time over which rates are counted. */
   seconds: number;
   most: number;
-  blank: number;
   /** What threads did was recorded, for some services at least. */
   isByKind: boolean;
   isOpen: boolean;
 }
 
-function ServiceLines({ row, seconds, most, blank, isByKind, isOpen }: ServiceLinesProps) {
+function ServiceLines({ row, seconds, most, isByKind, isOpen }: ServiceLinesProps) {
   const filter = `service="${row.service.replace(/["\\]/g, '\\$&')}"`;
   const cores = row.cpuSeconds / seconds;
   const cpus = status.value?.cpus ?? 0;
@@ -137,11 +145,7 @@ function ServiceLines({ row, seconds, most, blank, isByKind, isOpen }: ServiceLi
         <td class="num">{formatCores(cores)}</td>
         <td class="num dim">{cpus === 0 ? '' : formatShare(cores / cpus)}</td>
         <td class="spark-cell">
-          {isByKind ? (
-            <KindSparkline times={row.timeSeries} most={most} blank={blank} />
-          ) : (
-            <Sparkline values={row.cpuSeries} most={most} blank={blank} />
-          )}
+          {isByKind ? <KindSparkline times={row.timeSeries} most={most} /> : <Sparkline values={row.cpuSeries} most={most} />}
         </td>
         <td class="num">{formatCount(row.processes)}</td>
         <SpanNumbers row={row} seconds={seconds} filter={filter} />

@@ -8,44 +8,35 @@ import { theme } from '../state/theme.ts';
 export interface SparklineProps {
   values: readonly number[];
   most: number;
-  /** Share of the range's start in which nobody looked: no line is drawn there, for it would say that nothing happened. */
-  blank?: number;
 }
 
-export function Sparkline({ values, most, blank = 0 }: SparklineProps) {
+export function Sparkline({ values, most }: SparklineProps) {
   if (values.length < 2 || most <= 0) return <svg class="spark" viewBox="0 0 100 20" aria-hidden="true" />;
-  const first = firstPoint(values.length, blank);
-  const points = pointsOf(values, most).slice(first);
-  const x = (i: number) => xOf(i, values.length);
+  const points = pointsOf(values, most);
   return (
     <svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true">
-      <path class="spark-area" d={`M${x(first)} 20 L${points.join(' L')} L100 20 Z`} />
+      <path class="spark-area" d={`M0 20 L${points.join(' L')} L100 20 Z`} />
       <path class="spark-line" d={`M${points.join(' L')}`} vector-effect="non-scaling-stroke" />
     </svg>
   );
 }
 
 /** Kinds of time of a service's threads, the ones that are work at the bottom, on the same scale as the lines. */
-export function KindSparkline({ times, most, blank = 0 }: { times: ServiceRow['timeSeries']; most: number; blank?: number }) {
+export function KindSparkline({ times, most }: { times: ServiceRow['timeSeries']; most: number }) {
   const sums = activitySums(times);
   const count = sums[0]?.values.length ?? 0;
   if (count < 2 || most <= 0) return <svg class="spark" viewBox="0 0 100 20" aria-hidden="true" />;
-  const first = firstPoint(count, blank);
   return (
     <svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true" data-testid="kind-sparkline">
       {[...sums].reverse().map(({ kind, values }) => (
         <path
           key={kind}
           fill={cssColor(areaFill(kind, theme.value))}
-          d={`M${xOf(first, count)} 20 L${pointsOf(values, most).slice(first).join(' L')} L100 20 Z`}
+          d={`M0 20 L${pointsOf(values, most).join(' L')} L100 20 Z`}
         />
       ))}
     </svg>
   );
-}
-
-function firstPoint(count: number, blank: number): number {
-  return Math.min(count - 2, Math.floor(blank * count));
 }
 
 function xOf(i: number, count: number): string {

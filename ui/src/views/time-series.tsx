@@ -22,6 +22,8 @@ export interface TimeSeriesProps {
   format: (value: number) => string;
   /** Shorter, for the axis. */
   formatAxis: (value: number) => string;
+  /** Its axis tells whole numbers only: of a byte, there are no parts. */
+  isWhole?: boolean;
   /** Charts of one group show one cursor. */
   syncKey: string;
   /** Colours and values of the groups on a line of their own, kept free where there are none. */
@@ -40,6 +42,10 @@ const axisFont = '11px system-ui, sans-serif';
 const rightPaddingPx = 14;
 /** Half of the width of a digit in that font, generously. */
 const halfDigitPx = 3.4;
+/** Between the lines of an axis of whole numbers. */
+const wholeSteps = Array.from({ length: 16 }, (_, power) => [1, 2, 2.5, 5].map(step => step * 10 ** power))
+  .flat()
+  .filter(Number.isInteger);
 
 export function TimeSeries(props: TimeSeriesProps) {
   const box = useRef<HTMLDivElement>(null);
@@ -149,7 +155,14 @@ function chartOptions(latest: { current: TimeSeriesProps }, shown: Theme, widthP
           });
         },
       },
-      { ...axis, size: 52, gap: 4, space: 24, values: (_chart, splits) => splits.map(value => props.formatAxis(value)) },
+      {
+        ...axis,
+        size: 52,
+        gap: 4,
+        space: 24,
+        ...(props.isWhole === true ? { incrs: wholeSteps } : {}),
+        values: (_chart, splits) => splits.map(value => props.formatAxis(value)),
+      },
     ],
     series: [{}, ...series],
     cursor: {
