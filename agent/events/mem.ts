@@ -3,9 +3,9 @@
 import { commText, u16, u32, u64BigInt, u64Number, view } from '../lib/event-bytes.ts';
 import { unwindEndNames, type UnwindEnd } from './shared.ts';
 
-export const memKind = { stack: 0, oom: 1, limit: 2 } as const;
+export const memKind = { stack: 0, oom: 1, limit: 2, exec: 3 } as const;
 export type MemKind = keyof typeof memKind;
-export const memKindNames: Readonly<Record<number, MemKind | undefined>> = { 0: 'stack', 1: 'oom', 2: 'limit' };
+export const memKindNames: Readonly<Record<number, MemKind | undefined>> = { 0: 'stack', 1: 'oom', 2: 'limit', 3: 'exec' };
 
 export const memWhat = { mmap_anonymous: 0, mmap_file: 1, mmap_shared: 2, brk: 3, mremap: 4, munmap: 5, brk_less: 6, mremap_less: 7, go: 8, malloc: 9 } as const;
 export type MemWhat = keyof typeof memWhat;
@@ -48,6 +48,15 @@ export interface MemLimitEvent {
   readonly tid: number;
 }
 
+export interface MemExecEvent {
+  readonly kind: 'exec';
+  readonly timeNs: number;
+  readonly cpu: number;
+  readonly sizeBytes: number;
+  readonly pid: number;
+  readonly tid: number;
+}
+
 export interface MemSumKey {
   readonly stack: bigint;
   readonly sizeBytes: number;
@@ -68,7 +77,7 @@ export interface MemSettings {
   readonly mallocsPerSecond: number;
 }
 
-export type MemEvent = MemStackEvent | MemOomEvent | MemLimitEvent;
+export type MemEvent = MemStackEvent | MemOomEvent | MemLimitEvent | MemExecEvent;
 
 function decodeMemStackFields(data: Buffer, offset: number, sizeBytes: number): MemStackEvent | undefined {
   if (sizeBytes < 48) return undefined;
@@ -119,6 +128,18 @@ function decodeMemLimitFields(data: Buffer, offset: number, sizeBytes: number): 
   };
 }
 
+function decodeMemExecFields(data: Buffer, offset: number, sizeBytes: number): MemExecEvent | undefined {
+  if (sizeBytes !== 24) return undefined;
+  return {
+    kind: 'exec',
+    timeNs: u64Number(data, offset),
+    cpu: u16(data, offset + 10),
+    sizeBytes,
+    pid: u32(data, offset + 16),
+    tid: u32(data, offset + 20),
+  };
+}
+
 /** One record at `offset`, of `length` bytes as the perf buffer gave it: up to 7 bytes of padding may follow the event. */
 export function decodeMem(data: Buffer, offset: number, length: number): MemEvent | undefined {
   if (length < 24 || offset + length > data.length) return undefined;
@@ -131,6 +152,8 @@ export function decodeMem(data: Buffer, offset: number, length: number): MemEven
       return decodeMemOomFields(data, offset, sizeBytes);
     case 2:
       return decodeMemLimitFields(data, offset, sizeBytes);
+    case 3:
+      return decodeMemExecFields(data, offset, sizeBytes);
     default:
       return undefined;
   }

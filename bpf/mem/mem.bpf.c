@@ -212,3 +212,16 @@ int mem_oom(struct mark_victim *ctx) {
     mem_emit(ctx, &event, sizeof(event));
     return 0;
 }
+
+SEC("tracepoint/sched/sched_process_exec")
+int mem_exec(void *ctx) {
+    const struct mem_settings *settings = settings_now();
+    struct mem_exec_event event = {};
+
+    if (!is_current_wanted(settings))
+        return 0;
+    mem_count(DROP_SEEN);
+    event_header_fill(&event.header, MEM_EXEC, sizeof(event));
+    mem_emit(ctx, &event, sizeof(event));
+    return 0;
+}

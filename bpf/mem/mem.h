@@ -12,6 +12,7 @@ enum mem_kind {
     MEM_STACK = 0,
     MEM_OOM,
     MEM_LIMIT,
+    MEM_EXEC,
 };
 
 /* A stack that sums refer to: told before the first of them, once. */
@@ -29,6 +30,11 @@ struct mem_oom_event {
 
 /* malloc is called more often than is allowed, and is no longer counted. */
 struct mem_limit_event {
+    struct event_header header;
+};
+
+/* The header's process runs another program from now on, which may be one of Go that is not probed yet. */
+struct mem_exec_event {
     struct event_header header;
 };
 

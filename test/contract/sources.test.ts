@@ -28,7 +28,11 @@ const makers = {
   fault: () => new FaultSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
   file: () => new FileSource([]),
   func: () => new FuncSource([]),
-  mem: () => new MemSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }, () => {}),
+  mem: () =>
+    new MemSource(
+      { want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] },
+      { endMalloc: () => {}, execed: () => {} },
+    ),
   lock: () => new LockSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
   sched: () => new SchedSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),
   tcp: () => new TcpSource({ want: () => new Uint32Array(0), wantUser: () => new Uint32Array(0), of: () => [] }),

@@ -115,6 +115,13 @@ test('Go programs are found once each, and their sampling rate is read from thei
       [join(proc, '7', 'exe'), 0x90],
     ]);
     assert.deepEqual(programs.look(), []);
+    // One that could not be read is looked at again, as another process may let it be.
+    mkdirSync(join(proc, '11', 'exe'), { recursive: true });
+    assert.equal(programs.lookAt(11), undefined);
+    rmSync(join(proc, '11', 'exe'), { recursive: true });
+    writeFileSync(join(proc, '11', 'exe'), elfFile(true));
+    assert.equal(programs.lookAt(11)?.offset, 0x90);
+    assert.equal(programs.lookAt(11), undefined, 'once');
     assert.equal(programs.rateOf(7), 1 << 16);
     assert.equal(programs.rateOf(8), undefined);
     assert.equal(programs.rateOf(9), undefined);

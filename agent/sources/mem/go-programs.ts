@@ -30,7 +30,7 @@ export interface GoProgram {
 export class GoPrograms {
   private readonly symbolizer: Pick<NativeSymbolizer, 'findSymbols'>;
   private readonly proc: string;
-  /** By device and inode; undefined for what is no Go program. */
+  /** By device, inode and time of the last change; undefined for what is no Go program. */
   private readonly files = new Map<string, GoProgram | undefined>();
 
   constructor(symbolizer: Pick<NativeSymbolizer, 'findSymbols'>, proc = '/proc') {
@@ -42,16 +42,26 @@ export class GoPrograms {
   look(): GoProgram[] {
     const fresh: GoProgram[] = [];
     for (const name of readdirSync(this.proc)) {
-      if (!/^\d+$/.test(name)) continue;
-      const path = `${this.proc}/${name}/exe`;
-      const key = fileKey(path);
-      if (key === undefined || this.files.has(key)) continue;
       if (fresh.length >= maxReadsPerLook || this.files.size >= maxFiles) break;
-      const program = this.read(Number(name), path);
-      this.files.set(key, program);
+      const program = /^\d+$/.test(name) ? this.lookAt(Number(name)) : undefined;
       if (program !== undefined) fresh.push(program);
     }
     return fresh;
+  }
+
+  /** The program that this process runs, where it is one of Go that was not seen before. */
+  lookAt(pid: number): GoProgram | undefined {
+    const path = `${this.proc}/${pid}/exe`;
+    const key = fileKey(path);
+    if (key === undefined || this.files.has(key) || this.files.size >= maxFiles) return undefined;
+    try {
+      const program = this.read(pid, path);
+      this.files.set(key, program);
+      return program;
+    } catch {
+      // It ended while it was looked at, or its file cannot be read: another process of the file is looked at anew.
+      return undefined;
+    }
   }
 
   /** Bytes for which one sample stands, as the process has set it; undefined where that cannot be known. */
@@ -69,19 +79,14 @@ export class GoPrograms {
   }
 
   private read(pid: number, path: string): GoProgram | undefined {
-    try {
-      const elf = readElfSymbols(path, '.go.buildinfo', new Set([samplingFunction, rateVariable]));
-      if (elf === undefined || !elf.hasSection) return undefined;
-      const address = elf.addresses.get(samplingFunction);
-      const offset = address === undefined ? undefined : elf.offsetOf(address);
-      const found = offset === undefined ? this.symbolizer.findSymbols(path, samplingFunction, 1)[0]?.offset : Number(offset);
-      if (found === undefined) return undefined;
-      const { addresses, isPositionIndependent } = elf;
-      return { pid, path, offset: afterStackCheck(path, found), rateAddress: addresses.get(rateVariable), isPositionIndependent };
-    } catch {
-      // It ended while it was looked at, or its file cannot be read: another process of the file comes to be looked at anew.
-      return undefined;
-    }
+    const elf = readElfSymbols(path, '.go.buildinfo', new Set([samplingFunction, rateVariable]));
+    if (elf === undefined || !elf.hasSection) return undefined;
+    const address = elf.addresses.get(samplingFunction);
+    const offset = address === undefined ? undefined : elf.offsetOf(address);
+    const found = offset === undefined ? this.symbolizer.findSymbols(path, samplingFunction, 1)[0]?.offset : Number(offset);
+    if (found === undefined) return undefined;
+    const { addresses, isPositionIndependent } = elf;
+    return { pid, path, offset: afterStackCheck(path, found), rateAddress: addresses.get(rateVariable), isPositionIndependent };
   }
 }
 
@@ -105,7 +110,7 @@ function afterStackCheck(path: string, offset: number): number {
 function fileKey(path: string): string | undefined {
   try {
     const stat = statSync(path, { throwIfNoEntry: false });
-    return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
+    return stat === undefined ? undefined : `${stat.dev}:${stat.ino}:${stat.mtimeMs}`;
   } catch {
     // ESRCH or EACCES: it is ending, or not ours to see.
     return undefined;

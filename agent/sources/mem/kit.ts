@@ -10,7 +10,7 @@ import { numberSetting, pidSetting, stacksSetting } from '../settings.ts';
 import type { RunningSource, SettingSpec, SourceHost, SourceKit, SourceSettings } from '../source.ts';
 import { TurningSums } from '../turning-sums.ts';
 import { type GoProgram, GoPrograms } from './go-programs.ts';
-import { MemSource, memHooks } from './mem.ts';
+import { type MemProbes, MemSource, memHooks } from './mem.ts';
 import { MemCollector } from './mem-collector.ts';
 
 const settings: readonly SettingSpec[] = [
@@ -56,7 +56,7 @@ export const memKit: SourceKit<'mem'> = {
 
 async function startMem(host: SourceHost, given: SourceSettings): Promise<RunningSource> {
   const probes = new Probes(host);
-  const source = new MemSource(new FunctionNames(host.symbolizer), () => probes.endMalloc());
+  const source = new MemSource(new FunctionNames(host.symbolizer), probes);
   let round = 0;
   const sums = new TurningSums('mem', given, (values, epoch) =>
     writeMemSettings({
@@ -102,7 +102,7 @@ async function startMem(host: SourceHost, given: SourceSettings): Promise<Runnin
 }
 
 /** Uprobes in programs: in every Go program, and on one process's malloc. They go with the object. */
-class Probes {
+class Probes implements MemProbes {
   object: NativeObject | undefined;
   readonly programs: GoPrograms;
   private readonly host: SourceHost;
@@ -124,6 +124,12 @@ class Probes {
       return;
     }
     for (const program of this.programs.look()) this.probeProgram(program);
+  }
+
+  /** At once: a program may allocate most of what it ever does in its first second. */
+  execed(pid: number): void {
+    const program = this.host.features.uprobe.isAvailable ? this.programs.lookAt(pid) : undefined;
+    if (program !== undefined) this.probeProgram(program);
   }
 
   private probeProgram({ path, offset, pid }: GoProgram): void {

@@ -33,17 +33,34 @@ export const memHooks: readonly Hook[] = [
       },
     ],
   },
+  {
+    observes: 'programs that start, to find those of Go (sched:sched_process_exec)',
+    ways: [
+      {
+        name: 'tracepoint',
+        programs: [{ program: 'mem_exec', attach: { type: 'tracepoint', category: 'sched', name: 'sched_process_exec' } }],
+      },
+    ],
+  },
 ];
+
+/** What the source's probes have to be told. */
+export interface MemProbes {
+  /** malloc is called more often than is allowed. */
+  endMalloc(): void;
+  /** The process has begun another program. */
+  execed(pid: number): void;
+}
 
 export class MemSource implements Source<'mem'> {
   readonly name = 'mem';
   readonly needs = memHooks;
   readonly stacks: KnownStacks;
-  private readonly onLimit: () => void;
+  private readonly probes: MemProbes;
 
-  constructor(names: StackNames, onLimit: () => void) {
+  constructor(names: StackNames, probes: MemProbes) {
     this.stacks = new KnownStacks(names);
-    this.onLimit = onLimit;
+    this.probes = probes;
   }
 
   assemble(event: MemEvent, sink: Sink): void {
@@ -52,7 +69,10 @@ export class MemSource implements Source<'mem'> {
         this.stacks.tell(event);
         return;
       case 'limit':
-        this.onLimit();
+        this.probes.endMalloc();
+        return;
+      case 'exec':
+        this.probes.execed(event.pid);
         return;
       case 'oom':
         sink.span({
