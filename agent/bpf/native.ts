@@ -79,6 +79,8 @@ export interface NativeObject {
   load(): void;
   /** May be called more than once for one program (a kprobe on many functions). */
   attach(program: string, spec: AttachSpec): NativeLink;
+  /** Runs a program of section "iter/..." once over all that it is for. */
+  iterate(program: string): void;
   /** Value bytes (for a per-CPU map: one value per possible CPU, each rounded up to 8 bytes), or undefined where there is no such key. */
   mapLookup(map: string, key: Uint8Array): Buffer | undefined;
   mapUpdate(map: string, key: Uint8Array, value: Uint8Array): void;

@@ -65,6 +65,8 @@ export const attributes = {
   tcpBytesReceived: 'hotspan.tcp.bytes_received',
   tcpBytesResent: 'hotspan.tcp.bytes_retransmitted',
   tcpRetransmits: 'hotspan.tcp.retransmits',
+  /** True where it was open before the source was started: its span begins then, its bytes are of all its life. */
+  tcpIsOlder: 'hotspan.tcp.is_older',
   /** From the first packet until it was established, in milliseconds; and round trips, smoothed and the shortest. */
   tcpHandshake: 'hotspan.tcp.handshake_ms',
   tcpRtt: 'hotspan.tcp.rtt_ms',

@@ -37,6 +37,7 @@ struct sock_common {
     __u32 skc_rcv_saddr;
     __u16 skc_dport; /* network order */
     unsigned short skc_family;
+    volatile unsigned char skc_state;
     unsigned long skc_flags;
     possible_net_t skc_net;
     struct in6_addr___words skc_v6_daddr;
@@ -47,6 +48,7 @@ struct sock {
     struct sock_common __sk_common;
     __u16 sk_protocol;
     int sk_err;
+    __u32 sk_max_ack_backlog;
 };
 
 struct inet_sock {
@@ -85,7 +87,16 @@ struct socket {
     struct sock *sk;
 };
 
+struct super_block___of_socket {
+    unsigned long s_magic;
+};
+
+struct inode___of_socket {
+    struct super_block___of_socket *i_sb;
+};
+
 struct file___of_socket {
+    struct inode___of_socket *f_inode;
     void *private_data;
 };
 
@@ -110,7 +121,9 @@ enum sock_flags {
 #define TCP_LISTEN 10
 
 #define IPPROTO_TCP 6
+#define AF_INET 2
 #define AF_INET6 10
+#define SOCKFS_MAGIC 0x534F434B
 #define ECONNREFUSED 111
 #define ETIMEDOUT 110
 

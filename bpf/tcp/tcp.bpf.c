@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* Source tcp: every connection, by the changes of its state. Who it belongs to is noted in the context of a process:
- * where it connects or accepts, else where it closes. What a connection did is read from the kernel's own account of it
- * when it ends; the bytes of open ones are summed up while they flow. */
+ * where it connects or accepts, else where it closes; of those that were open before, it is who has them open. What a
+ * connection did is read from the kernel's own account of it when it ends; the bytes of open ones are summed up while
+ * they flow. A connection is one event, seen when it ends. */
 #include "tcp.h"
 
 #include "settings.h"
@@ -35,9 +36,10 @@ struct tcp_connection {
     comm_text comm;
 };
 
-/* Open connections by the address of their sock. */
+/* Open connections by the address of their sock. Where there are more, those that were idle the longest are forgotten,
+ * and counted when they end. */
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 16384);
     __type(key, __u64);
     __type(value, struct tcp_connection);
@@ -52,9 +54,6 @@ struct {
 
 /* What a new entry holds. Not on the stack, where the walk needs the room. */
 static const struct tcp_connection no_connection;
-
-/* Set once there was no room for a connection: from then on an end without a begin says nothing. */
-__u32 was_full = 0;
 
 /* An argument as a number: 5.10 does not take a typed pointer as a part of a key. */
 static __always_inline __u64 address_of_argument(__u64 *ctx) {
@@ -114,14 +113,10 @@ static __always_inline bool is_in_process(void *ctx) {
 static __always_inline void begin(void *ctx, const struct tcp_settings *settings, __u64 address, __u32 flags) {
     struct tcp_connection *connection;
 
-    tcp_count(DROP_SEEN);
     bpf_map_update_elem(&tcp_connections, &address, &no_connection, BPF_ANY);
     connection = bpf_map_lookup_elem(&tcp_connections, &address);
-    if (!connection) {
-        was_full = 1;
-        tcp_count(DROP_INFLIGHT_FULL);
+    if (!connection)
         return;
-    }
     connection->start_ns = bpf_ktime_get_ns();
     connection->flags = flags;
     if (flags & TCP_FLAG_CLIENT && is_in_process(ctx))
@@ -136,28 +131,32 @@ static __always_inline byte_count bytes_received_of(const struct sock *sk) {
     return received ? received - has_ended : 0;
 }
 
+/* What has flowed up to now is summed up, or is none of ours. */
+static __always_inline void note_flow(const struct sock *sk, struct tcp_connection *connection, ktime_ns now) {
+    const struct tcp_sock *tcp = (void *)sk;
+
+    connection->summed_ns = now;
+    connection->sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+    connection->received = bytes_received_of(sk);
+    connection->segments_out = BPF_CORE_READ(tcp, segs_out);
+    connection->segments_in = BPF_CORE_READ(tcp, segs_in);
+}
+
 /* Sums up what flowed since the last time. The caller holds the socket, so that nobody else does so meanwhile. */
 static __always_inline void sum_flow(const struct sock *sk, struct tcp_connection *connection, ktime_ns now) {
-    const struct tcp_sock *tcp = (void *)sk;
-    byte_count sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-    byte_count received = bytes_received_of(sk);
-    __u32 segments_out = BPF_CORE_READ(tcp, segs_out);
-    __u32 segments_in = BPF_CORE_READ(tcp, segs_in);
+    byte_count sent = connection->sent, received = connection->received;
+    __u32 segments_out = connection->segments_out, segments_in = connection->segments_in;
     struct latency_sums *sends = sums_of(TCP_OP_SEND), *receives = sums_of(TCP_OP_RECEIVE);
 
+    note_flow(sk, connection, now);
     if (sends) {
-        sends->calls += segments_out - connection->segments_out;
-        sends->bytes += sent - connection->sent;
+        sends->calls += connection->segments_out - segments_out;
+        sends->bytes += connection->sent - sent;
     }
     if (receives) {
-        receives->calls += segments_in - connection->segments_in;
-        receives->bytes += received - connection->received;
+        receives->calls += connection->segments_in - segments_in;
+        receives->bytes += connection->received - received;
     }
-    connection->summed_ns = now;
-    connection->sent = sent;
-    connection->received = received;
-    connection->segments_out = segments_out;
-    connection->segments_in = segments_in;
 }
 
 static __always_inline void read_addresses(const struct sock *sk, struct tcp_connection_event *event) {
@@ -235,6 +234,7 @@ static __always_inline void end(void *ctx, const struct tcp_settings *settings, 
     ktime_ns now = bpf_ktime_get_ns();
     duration_ns age = connection ? now - connection->start_ns : 0;
 
+    tcp_count(DROP_SEEN);
     if (last_state == TCP_SYN_SENT)
         sum_failure(sk, age);
     else if (last_state == TCP_SYN_RECV)
@@ -242,11 +242,8 @@ static __always_inline void end(void *ctx, const struct tcp_settings *settings, 
     else if (last_state == TCP_ESTABLISHED || last_state == TCP_CLOSE_WAIT)
         sum_up(TCP_OP_RESET, age, 1);
     if (!connection) {
-        /* It was open before the source was started. */
-        if (!was_full) {
-            tcp_count(DROP_SEEN);
-            tcp_count(DROP_NO_ENTRY);
-        }
+        /* Forgotten, or open before the source was started and no process's. */
+        tcp_count(DROP_NO_ENTRY);
         return;
     }
     sum_flow(sk, connection, now);
@@ -312,8 +309,10 @@ SEC("tp_btf/tcp_destroy_sock")
 int tcp_destroy(__u64 *ctx) {
     __u64 address = address_of_argument(ctx);
 
-    if (!bpf_map_delete_elem(&tcp_connections, &address))
+    if (!bpf_map_delete_elem(&tcp_connections, &address)) {
+        tcp_count(DROP_SEEN);
         tcp_count(DROP_NO_RETURN);
+    }
     return 0;
 }
 
@@ -331,6 +330,15 @@ int tcp_flow(__u64 *ctx) {
     if (now - connection->summed_ns >= FLOW_INTERVAL_NS)
         sum_flow(sk, connection, now);
     return 0;
+}
+
+static __always_inline bool is_open_connection(const struct sock *sk) {
+    __u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+    __u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+    if ((family != AF_INET && family != AF_INET6) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+        return false;
+    return state != TCP_SYN_SENT && state != TCP_CLOSE && state != TCP_LISTEN;
 }
 
 static __always_inline int on_retransmit(const struct sock *sk, __u32 segments) {
@@ -387,5 +395,49 @@ int accept_exit(struct syscall_exit *ctx) {
     connection = bpf_map_lookup_elem(&tcp_connections, &address);
     if (connection)
         own(ctx, settings, connection);
+    return 0;
+}
+
+/* A task's open file: arguments of bpf_iter_task_file. Both are 0 at the end. */
+struct open_file {
+    __u64 meta;
+    const struct task_struct *task;
+    __u64 fd;
+    const struct file___of_socket *file;
+};
+
+/* Connections that are open when the source starts. Run once, after all else is attached. */
+SEC("iter/task_file")
+int tcp_seed(struct open_file *ctx) {
+    const struct tcp_settings *settings = settings_now();
+    const struct task_struct *task = ctx->task;
+    const struct file___of_socket *file = ctx->file;
+    struct tcp_connection *connection;
+    struct socket *socket;
+    const struct sock *sk;
+    __u64 address;
+
+    if (!settings || !task || !file || BPF_CORE_READ(file, f_inode, i_sb, s_magic) != SOCKFS_MAGIC)
+        return 0;
+    socket = BPF_CORE_READ(file, private_data);
+    sk = BPF_CORE_READ(socket, sk);
+    if (!is_open_connection(sk) || !is_in_netns(settings, sk))
+        return 0;
+    address = (__u64)sk;
+    if (bpf_map_update_elem(&tcp_connections, &address, &no_connection, BPF_NOEXIST))
+        return 0;
+    connection = bpf_map_lookup_elem(&tcp_connections, &address);
+    if (!connection)
+        return 0;
+    connection->start_ns = bpf_ktime_get_ns();
+    note_flow(sk, connection, connection->start_ns);
+    connection->pid = (pid_nr)BPF_CORE_READ(task, tgid);
+    connection->tid = (pid_nr)BPF_CORE_READ(task, pid);
+    connection->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+    BPF_CORE_READ_STR_INTO(&connection->comm, task, comm);
+    connection->flags = TCP_FLAG_OWNED | TCP_FLAG_OLDER;
+    /* A listener's children take over the length of its queue; who connects has none. */
+    if (!BPF_CORE_READ(sk, sk_max_ack_backlog))
+        connection->flags |= TCP_FLAG_CLIENT;
     return 0;
 }

@@ -32,6 +32,7 @@ enum tcp_operation {
 #define TCP_FLAG_IPV6 2
 #define TCP_FLAG_NO_STACK 4 /* the stack could not be told: out of room or budget */
 #define TCP_FLAG_OWNED 8    /* pid, tid, comm and cgroup are of a process that was seen using it */
+#define TCP_FLAG_OLDER 16   /* it was open before the source was started, and its age is since then */
 
 /* A stack that connections refer to: told before the first of them, once. */
 struct tcp_stack_event {

@@ -4,12 +4,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "arguments.h"
+#include "fd.h"
 #include "instance.h"
 #include "libbpf-log.h"
 #include "link.h"
@@ -29,6 +31,7 @@ Napi::Function BpfObject::Define(Napi::Env env) {
                            InstanceMethod<&BpfObject::ReuseMap>("reuseMap"),
                            InstanceMethod<&BpfObject::Load>("load"),
                            InstanceMethod<&BpfObject::AttachProgram>("attach"),
+                           InstanceMethod<&BpfObject::Iterate>("iterate"),
                            InstanceMethod<&BpfObject::MapLookup>("mapLookup"),
                            InstanceMethod<&BpfObject::MapUpdate>("mapUpdate"),
                            InstanceMethod<&BpfObject::MapDelete>("mapDelete"),
@@ -297,6 +300,39 @@ Napi::Value BpfObject::AttachProgram(const Napi::CallbackInfo &info) {
     std::erase_if(links_, [](const auto &link) { return link->links.empty(); });
     links_.push_back(state);
     return Link::Wrap(info.Env(), state);
+}
+
+// The iterator runs while its file is read, and as these write nothing, to the first end of it.
+static int RunIterator(bpf_program *program) {
+    bpf_link *link = bpf_program__attach_iter(program, nullptr);
+    if (!link)
+        return -errno;
+    Fd iterator(bpf_iter_create(bpf_link__fd(link)));
+    int error = iterator ? 0 : -errno;
+    char buffer[4096];
+    for (ssize_t got = 1; !error && got > 0;) {
+        got = read(iterator.get(), buffer, sizeof(buffer));
+        // EAGAIN: it has rested after a million of entries, and goes on with the next read.
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            got = 1;
+        else if (got < 0)
+            error = -errno;
+    }
+    bpf_link__destroy(link);
+    return error;
+}
+
+Napi::Value BpfObject::Iterate(const Napi::CallbackInfo &info) {
+    auto name = StringArgument(info, 0, "program");
+    if (!name)
+        return info.Env().Undefined();
+    bpf_program *program = FindProgram(info.Env(), State::loaded, "iterate", *name);
+    if (!program)
+        return info.Env().Undefined();
+    LibbpfLog log;
+    if (int error = RunIterator(program))
+        Throw(info.Env(), {"iterate", *name, -error, log.LastWarning(), ""});
+    return info.Env().Undefined();
 }
 
 Napi::Value BpfObject::Stats(const Napi::CallbackInfo &info) {

@@ -56,6 +56,7 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
     Napi::Value ReuseMap(const Napi::CallbackInfo &info);
     Napi::Value Load(const Napi::CallbackInfo &info);
     Napi::Value AttachProgram(const Napi::CallbackInfo &info);
+    Napi::Value Iterate(const Napi::CallbackInfo &info);
     Napi::Value MapLookup(const Napi::CallbackInfo &info);
     Napi::Value MapUpdate(const Napi::CallbackInfo &info);
     Napi::Value MapDelete(const Napi::CallbackInfo &info);

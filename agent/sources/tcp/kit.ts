@@ -55,20 +55,32 @@ export const tcpKit: SourceKit<'tcp'> = {
   isDefault: false,
   settings,
   hooks: tcpHooks,
-  start(host, given) {
+  async start(host, given) {
     const source = new TcpSource(new FunctionNames(host.symbolizer));
-    return startSource(
+    let loaded: NativeObject | undefined;
+    const running = await startSource(
       host,
       {
         source,
         settingSpecs: settings,
         pagesPerCpu: 64,
-        configure: object => object.setConstant('own_pid', host.ownPid),
+        configure: object => {
+          object.setConstant('own_pid', host.ownPid);
+          loaded = object;
+        },
         settingsBytes,
         sums: sumsOf,
         collect: object => source.stacks.trim(object),
       },
       given,
     );
+    try {
+      // Now, when nothing that opens or closes is missed any more.
+      loaded?.iterate('tcp_seed');
+    } catch (error) {
+      await running.stop();
+      throw error;
+    }
+    return running;
   },
 };

@@ -58,7 +58,8 @@ function spanOf(fields: Partial<TcpConnectionEvent>): Span {
 
 test('knows the bits of the header', () => {
   const bit = (name: string): number => Number(new RegExp(`#define TCP_FLAG_${name} (\\d+)`).exec(header)?.[1]);
-  assert.deepEqual(tcpFlags, { client: bit('CLIENT'), ipv6: bit('IPV6'), noStack: bit('NO_STACK'), owned: bit('OWNED') });
+  const { client, ipv6, noStack, owned, older } = tcpFlags;
+  assert.deepEqual([client, ipv6, noStack, owned, older], ['CLIENT', 'IPV6', 'NO_STACK', 'OWNED', 'OLDER'].map(bit));
 });
 
 test('a connection is a span of its owner, named by its side', () => {
@@ -87,6 +88,12 @@ test('a connection is a span of its owner, named by its side', () => {
   assert.equal(server.name, 'tcp server');
   assert.equal(server.attributes['client.address'], '10.0.0.2');
   assert.equal(server.attributes['server.port'], 40000);
+});
+
+test('one that was open before is no try to connect, and says that it is older', () => {
+  const older = spanOf({ flags: tcpFlags.client | tcpFlags.owned | tcpFlags.older, handshakeNs: 0 });
+  assert.deepEqual([older.name, older.attributes['hotspan.tcp.is_older']], ['tcp client', true]);
+  assert.equal(spanOf({ handshakeNs: 0 }).name, 'tcp connect');
 });
 
 test('says how it ended', () => {

@@ -9,7 +9,7 @@ import type { AttributeValue, Hook, HookWay, Sink, Source } from '../source.ts';
 import { ipv4Text, ipv6Text, mappedIpv4 } from './ip-address.ts';
 
 /** TCP_FLAG_* of bpf/tcp/tcp.h; tcp.test.ts reads them from there. */
-export const tcpFlags = { client: 1, ipv6: 2, noStack: 4, owned: 8 } as const;
+export const tcpFlags = { client: 1, ipv6: 2, noStack: 4, owned: 8, older: 16 } as const;
 
 /** The kernel's tcp_states.h. */
 const state = { established: 1, synSent: 2, synRecv: 3, closeWait: 8 } as const;
@@ -79,9 +79,14 @@ function isClient({ flags }: TcpConnectionEvent): boolean {
   return (flags & tcpFlags.client) !== 0;
 }
 
+/** It was open before the source was started: its span begins then, and its bytes are of its whole life. */
+function isOlder({ flags }: TcpConnectionEvent): boolean {
+  return (flags & tcpFlags.older) !== 0;
+}
+
 function nameOf(event: TcpConnectionEvent): string {
   if (!isClient(event)) return 'tcp server';
-  return event.handshakeNs === 0 ? 'tcp connect' : 'tcp client';
+  return event.handshakeNs === 0 && !isOlder(event) ? 'tcp connect' : 'tcp client';
 }
 
 /** What the program was told, or would have been; "reset" where this side broke the connection off without an error of its own. */
@@ -111,6 +116,7 @@ function attributesOf(event: TcpConnectionEvent): Record<string, AttributeValue>
     [attributes.tcpRetransmits]: event.retransmits,
     [attributes.networkNamespace]: event.netns,
   };
+  if (isOlder(event)) values[attributes.tcpIsOlder] = true;
   if (event.resent > 0) values[attributes.tcpBytesResent] = event.resent;
   if (event.handshakeNs > 0) values[attributes.tcpHandshake] = event.handshakeNs / 1e6;
   if (event.rttUs > 0) {
