@@ -27,6 +27,7 @@ struct mm_struct___areas {
     unsigned long start_brk;
     unsigned long brk;
     unsigned long start_stack;
+    unsigned long stack_vm; /* pages of the first thread's stack */
 };
 #pragma clang attribute pop
 #pragma clang diagnostic pop
@@ -109,13 +110,22 @@ int fault_free(__u64 *ctx) {
 
 #define PAGE_BYTES 4096
 
+/* The first thread's stack, or the page of another's or a goroutine's that its end is in: around those there may be
+ * anything else. */
+static __always_inline bool is_stack(struct mm_struct___areas *areas, __u64 address, __u64 sp) {
+    __u64 end = BPF_CORE_READ(areas, start_stack);
+
+    if (address < end && address >= end - BPF_CORE_READ(areas, stack_vm) * PAGE_BYTES)
+        return true;
+    return address - (sp - PAGE_BYTES) < 2 * PAGE_BYTES;
+}
+
 static __noinline enum fault_class class_of(struct mm_struct *mm, __u64 address, __u64 sp, __u32 brought) {
     struct mm_struct___areas *areas = (void *)mm;
 
     if (address >= BPF_CORE_READ(areas, start_brk) && address < BPF_CORE_READ(areas, brk))
         return FAULT_CLASS_HEAP;
-    if (address >= sp - PAGE_BYTES && (address < sp + PAGE_BYTES || address < BPF_CORE_READ(areas, start_stack)) &&
-        sp - PAGE_BYTES < BPF_CORE_READ(areas, start_stack))
+    if (is_stack(areas, address, sp))
         return FAULT_CLASS_STACK;
     if (brought & 1U << FAULT_MEMBER_ANONYMOUS)
         return brought & (1U << FAULT_MEMBER_FILE | 1U << FAULT_MEMBER_SHARED) ? FAULT_CLASS_COPIED

@@ -100,17 +100,18 @@ __attribute__((noinline)) static void touch_by_read(void) {
         fail("/dev/zero");
 }
 
-static void *touch_in_thread(void *unused) {
-    for (int i = 0; i < 4; i++)
-        write_pages(map(2 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1), 2 * MIB);
-    return unused;
+static void *touch_in_thread(void *memory) {
+    write_pages(memory, 8 * MIB);
+    return memory;
 }
 
 static void touch_in_threads(void) {
     pthread_t threads[3];
+    /* Mapped before the threads' stacks, and so above them: no part of a stack, though the stacks' ends are below. */
+    char *memory = map(24 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
     for (int i = 0; i < 3; i++)
-        if (pthread_create(&threads[i], NULL, touch_in_thread, NULL))
+        if (pthread_create(&threads[i], NULL, touch_in_thread, memory + (size_t)i * 8 * MIB))
             fail("pthread_create");
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
