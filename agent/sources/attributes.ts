@@ -53,6 +53,8 @@ export const attributes = {
   blockSector: 'hotspan.block.sector',
   /** Parts of a request's latency in milliseconds. */
   blockQueueTime: 'hotspan.block.queue_ms',
+  /** In place of the time in queues, of a request that asks for the device's cache to be flushed: it waits for that, mostly. */
+  blockFlushTime: 'hotspan.block.flush_ms',
   blockDeviceTime: 'hotspan.block.device_ms',
   /** "process", "writeback" (a worker that writes back the page cache) or "kernel" (another of its threads). */
   blockAskedBy: 'hotspan.block.asked_by',

@@ -125,6 +125,7 @@ static __always_inline void find_asker(void *ctx, const struct block_settings *s
 
     if (noted) {
         *asker = *noted;
+        asker->flags |= BLOCK_FLAG_FLUSHES;
         bpf_map_delete_elem(&block_flush_askers, &bio);
     } else if (is_on_thread_stack(ctx)) {
         note_asker(ctx, settings, asker);
@@ -252,7 +253,7 @@ static __always_inline void add_to_profile(const struct block_settings *settings
     struct block_profile *sum;
 
     key.operation = done->operation;
-    key.flags = asker->flags & BLOCK_FLAG_WRITEBACK;
+    key.flags = asker->flags & (BLOCK_FLAG_WRITEBACK | BLOCK_FLAG_FLUSHES);
     __builtin_memcpy(key.comm, asker->comm, sizeof(key.comm));
     sum = block_profile_find(settings->epoch, &key);
     if (!sum && !block_profile_begin(settings->epoch, &key, &fresh)) {
@@ -340,6 +341,7 @@ static __always_inline struct block_request *flush_without_data(const struct req
     request->made_ns = rq->start_time_ns;
     request->start_ns = request->made_ns;
     request->asker = *asker;
+    request->asker.flags |= BLOCK_FLAG_FLUSHES;
     bpf_map_delete_elem(&block_flush_askers, &bio);
     return request;
 }

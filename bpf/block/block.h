@@ -26,6 +26,7 @@ enum block_operation {
 #define BLOCK_FLAG_WRITEBACK 2 /* it wrote back what others had left in the page cache */
 #define BLOCK_FLAG_NOT_SENT 4  /* the device was not given it: it asked for a flush and nothing else */
 #define BLOCK_FLAG_NO_STACK 8  /* the stack could not be told: out of room or budget */
+#define BLOCK_FLAG_FLUSHES 16  /* it waits for flushes of the device's cache */
 
 /* A stack that requests and sums refer to: told before the first of them, once. */
 struct block_stack_event {

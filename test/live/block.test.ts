@@ -203,7 +203,13 @@ test('large, buffered and synced writes, flushes and discards: merged and split 
   const counted = samples.reduce((sum, { count = 0 }) => sum + count, 0);
   assert.ok(counted >= observed.spans.length, `${counted} requests in the profile, ${observed.spans.length} spans`);
   const marks = new Set(samples.map(({ mark }) => mark?.name));
-  for (const mark of ['disk write: queue', 'disk write: device', 'disk read: device', 'disk discard: device'])
+  for (const mark of [
+    'disk write: queue',
+    'disk write: flush',
+    'disk write: device',
+    'disk read: device',
+    'disk discard: device',
+  ])
     assert.ok(marks.has(mark), `${mark} among ${[...marks].join(', ')}`);
 });
 

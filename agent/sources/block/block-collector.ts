@@ -13,9 +13,16 @@ import type { Mark, Sink } from '../source.ts';
 import type { MapLetter, TurningSums } from '../turning-sums.ts';
 import { type BlockSource, blockFlags } from './block.ts';
 
-/** The names of all marks: what is told of requests, never what was observed in them. */
-export function blockMark(operation: BlockOperation, isWriteback: boolean, where: 'queue' | 'device'): Mark {
-  return { name: `disk ${operation}${isWriteback ? ' (writeback)' : ''}: ${where}`, kind: 'disk' };
+type Where = 'queue' | 'device';
+
+/**
+ * The names of all marks: what is told of requests, never what was observed in them. A request that asks for the device's cache to be
+ * flushed stands in no queue meanwhile: the device works, for it and for all others who wait for the same flush.
+ */
+export function blockMark(operation: BlockOperation, flags: number, where: Where): Mark {
+  const by = (flags & blockFlags.writeback) === 0 ? '' : ' (writeback)';
+  const place = where === 'queue' && (flags & blockFlags.flushes) !== 0 ? 'flush' : where;
+  return { name: `disk ${operation}${by}: ${place}`, kind: 'disk' };
 }
 
 /** What the collector needs of the running source. */
@@ -51,7 +58,7 @@ export class BlockCollector {
   private tell(
     sink: Sink,
     { stack, pid, tid, comm, operation, flags }: BlockProfileKey,
-    { value, count, where, nowNs }: { value: number; count: number; where: 'queue' | 'device'; nowNs: number },
+    { value, count, where, nowNs }: { value: number; count: number; where: Where; nowNs: number },
   ): void {
     if (value === 0 && count === 0) return;
     const { stacks } = this.host.source;
@@ -65,7 +72,7 @@ export class BlockCollector {
       value,
       count,
       stack: stacks.shown(stacks.get(stack, nowNs)),
-      mark: blockMark(operation, (flags & blockFlags.writeback) !== 0, where),
+      mark: blockMark(operation, flags, where),
     });
   }
 }

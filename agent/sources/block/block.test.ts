@@ -70,6 +70,7 @@ test('knows the bits of the header', () => {
     writeback: bit('WRITEBACK'),
     notSent: bit('NOT_SENT'),
     noStack: bit('NO_STACK'),
+    flushes: bit('FLUSHES'),
   });
 });
 
@@ -113,7 +114,9 @@ test('errors of all kernels have the names that programs get', () => {
   assert.equal(deviceNumber((8 << 20) | 16), '8:16');
 });
 
-test('marks tell queue from device, and what was written back', () => {
-  assert.deepEqual(blockMark('read', false, 'queue'), { name: 'disk read: queue', kind: 'disk' });
-  assert.deepEqual(blockMark('write', true, 'device'), { name: 'disk write (writeback): device', kind: 'disk' });
+test('marks tell queue from device and from a flush, and what was written back', () => {
+  assert.deepEqual(blockMark('read', 0, 'queue'), { name: 'disk read: queue', kind: 'disk' });
+  assert.deepEqual(blockMark('write', blockFlags.writeback, 'device'), { name: 'disk write (writeback): device', kind: 'disk' });
+  assert.equal(blockMark('write', blockFlags.flushes, 'queue').name, 'disk write: flush');
+  assert.equal(blockMark('write', blockFlags.flushes, 'device').name, 'disk write: device');
 });

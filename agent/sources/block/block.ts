@@ -8,7 +8,7 @@ import type { AttributeValue, Hook, HookWay, Sink, Source } from '../source.ts';
 import { blockError, deviceNumber } from './block-device.ts';
 
 /** BLOCK_FLAG_* of bpf/block/block.h; block.test.ts reads them from there. */
-export const blockFlags = { kernel: 1, writeback: 2, notSent: 4, noStack: 8 } as const;
+export const blockFlags = { kernel: 1, writeback: 2, notSent: 4, noStack: 8, flushes: 16 } as const;
 
 const tracepoints = (...programs: string[]): HookWay => ({
   name: 'btf_tracepoint',
@@ -62,7 +62,7 @@ function attributesOf(event: BlockRequestEvent): Record<string, AttributeValue> 
     [attributes.systemDevice]: event.deviceName,
     [attributes.blockDevice]: deviceNumber(event.device),
     [attributes.blockBytes]: event.size,
-    [attributes.blockQueueTime]: (latencyNs - deviceNs) / 1e6,
+    [(flags & blockFlags.flushes) === 0 ? attributes.blockQueueTime : attributes.blockFlushTime]: (latencyNs - deviceNs) / 1e6,
     [attributes.blockDeviceTime]: deviceNs / 1e6,
     [attributes.blockAskedBy]: askedBy(flags),
   };
