@@ -303,7 +303,9 @@ export class Capture {
 
   private withStack(books: SourceBooks, { pid, timeNs, stack }: Stacked, deliver: (stack: LocationStack) => void): void {
     if (stack === undefined || stack.kernel.length + stack.user.length === 0) {
-      deliver(new Uint32Array(0));
+      const end = stack?.end ?? 'none';
+      if (incompleteReason(end) !== '') books.countIncomplete(end);
+      deliver(this.resolver.shown(new Uint32Array(0), end));
       return;
     }
     if (!this.unwinding.canResume(stack)) {

@@ -25,6 +25,7 @@ const reasons: Readonly<Record<UnwindEnd, string>> = {
   compat: '32-bit code',
   frame_pointer: '',
   short_copy: 'unwind table came late, and no more of the stack was copied',
+  untold: 'no stack, too many new ones at once',
 };
 
 /** Why a user stack has not its true root, in plain words; '' where it has, or where only its frames can tell. */

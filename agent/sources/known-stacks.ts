@@ -43,7 +43,10 @@ const maxRaw = 256;
 const namedUserFrames = 12;
 
 const noBytes = new Uint8Array(0);
+/** Of what has none. */
 export const emptyStack: StackBytes = { kernel: noBytes, user: noBytes, end: 'none', raw: noBytes };
+/** Of what has one that could not be told, and says so. */
+const untoldStack: StackBytes = { ...emptyStack, end: 'untold' };
 
 /** Of a tracepoint's program on kernels 5.10 to 7.2. */
 const ownFrame = /^(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_|bpf_trampoline_|trace_sched_)/;
@@ -95,7 +98,7 @@ export class KnownStacks {
 
   /** Without our own programs and what called them, which stand on top of what they observe. */
   shown(known: KnownStack | undefined): StackBytes {
-    if (known === undefined) return emptyStack;
+    if (known === undefined) return untoldStack;
     const names = this.names.of(known.kernelIds) ?? [];
     const own = names.findIndex(name => !ownFrame.test(name));
     return own <= 0 ? known.stack : { ...known.stack, kernel: known.stack.kernel.subarray(own * 8) };

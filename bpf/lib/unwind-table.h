@@ -154,6 +154,7 @@ enum unwind_end {
     UNWIND_END_FRAME_POINTER, /* walked by frame pointers alone, without tables (no unwinder in this run); may be cut
                                  anywhere */
     UNWIND_END_SHORT_COPY,    /* walked on later, in a copy of the stack that does not hold all of it */
+    UNWIND_END_UNTOLD,        /* there is no stack: over the budget of walks, or without room in a buffer or map */
 };
 
 /* Where a walk that lacked a mapping or a table can go on: the registers of the frame that it could not leave. A record

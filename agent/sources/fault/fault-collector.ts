@@ -61,6 +61,11 @@ export function markOf({ what, detail, reason }: Pick<FaultSumKey, 'what' | 'det
   return what === faultWhat.major ? { name: `major: ${name}`, kind: 'disk' } : { name, kind: 'page-fault' };
 }
 
+/** Whether a thread's stack tells of it: not of what the kernel did by itself, nor of what comes and goes with a process. */
+function hasStack({ what, detail, reason }: FaultSumKey): boolean {
+  return what === faultWhat.resident ? reason === faultReason.thread : detail !== faultClass.kernel;
+}
+
 /** What a sum says. Nothing where what came and what went are equal. */
 export function measureOf(what: number, value: number): Pick<Sample, 'profileType' | 'value' | 'count'> | undefined {
   if (value === 0) return undefined;
@@ -100,8 +105,8 @@ export class FaultCollector {
       const { value, comm } = readFaultSum(values, i * faultSumBytes);
       const measure = measureOf(key.what, value);
       if (measure === undefined) continue;
-      const known = this.host.stacks.get(key.stack, nowNs);
-      const stack = known === undefined ? emptyStack : this.host.stacks.shown(known);
+      const { stacks } = this.host;
+      const stack = hasStack(key) ? stacks.shown(stacks.get(key.stack, nowNs)) : emptyStack;
       sink.sample({ ...measure, timeNs: nowNs, pid: key.pid, tid: key.pid, comm, cgroupId: 0n, stack, mark: markOf(key) });
     }
   }
