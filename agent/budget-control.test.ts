@@ -19,9 +19,13 @@ function simulate(
   control: BudgetControl,
   seconds: number,
   load: (second: number) => number,
-  more: { curve?: readonly number[]; noise?: number; helps?: (level: number) => boolean } = {},
+  more: { curve?: readonly number[]; noise?: number; helps?: (level: number) => boolean; guess?: number } = {},
 ): Second[] {
   const steps = more.curve ?? curve;
+  const saves = (level: number, cost: number): number => {
+    const share = (steps[level - 1] ?? 0) - (steps[level] ?? 0);
+    return more.helps?.(level) === false ? 0 : Math.max(1e-12, share * cost * (more.guess ?? 1));
+  };
   let seed = 7;
   const random = (): number => {
     seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
@@ -29,7 +33,7 @@ function simulate(
   };
   return Array.from({ length: seconds }, (_, second) => {
     const cost = load(second) * (steps[control.level] ?? 0) * (1 + (more.noise ?? 0.2) * random());
-    const { level, change } = control.take(cost, steps.length - 1, more.helps ?? (() => true));
+    const { level, change } = control.take(cost, steps.length - 1, level => saves(level, load(second)));
     return { cost, level, change };
   });
 }
@@ -61,6 +65,33 @@ test('through a tenfold step of the load the cost comes under the budget within 
   }
   assert.equal(run.at(-1)?.level, 0, 'all is given back');
   assert.ok(changes(run.slice(360)) <= curve.length, 'each step is taken back once');
+});
+
+test('far above the budget it takes at once as many steps as it needs, and not many more where the guess of each is wrong', () => {
+  const needed = curve.findIndex(part => part * 0.07 <= budget);
+  for (const guess of [0.5, 1, 1.5]) {
+    const control = new BudgetControl(budget);
+    const run = simulate(control, 4, () => 0.07, { guess, noise: 0 });
+    assert.equal(
+      run.findIndex(({ change }) => change !== 0),
+      1,
+      'the second reading decides',
+    );
+    assert.ok(control.level >= Math.min(needed, 6) && control.level < curve.length, `level ${control.level} at ${guess}`);
+    if (guess === 1) assert.ok(control.level >= needed && control.level <= needed + 1, `level ${control.level}`);
+  }
+});
+
+test('what two looks have shown decides without a reading, but only far above the budget', () => {
+  const control = new BudgetControl(budget);
+  const saves = (level: number): number => 0.07 * ((curve[level - 1] ?? 0) - (curve[level] ?? 0));
+  assert.equal(control.takeSure(0.028, curve.length - 1, saves).change, 0);
+  const { level, change } = control.takeSure(0.07, curve.length - 1, saves);
+  assert.equal(change, level);
+  assert.ok(0.07 * (curve[level] as number) < budget, `level ${level}`);
+  assert.ok(0.07 * (curve[level - 2] as number) > 0.9 * budget, `level ${level} is more than was needed`);
+  control.setBudget(0);
+  assert.equal(control.takeSure(0.07, curve.length - 1, saves).change, 0);
 });
 
 test('a steady load does not make it swing, wherever it lies', () => {
@@ -102,7 +133,7 @@ test('without a budget everything is given back at once', () => {
   simulate(control, 30, () => 0.2);
   assert.ok(control.level > 5);
   control.setBudget(0);
-  assert.deepEqual(control.take(0.2, 15, () => true).level, 0);
+  assert.deepEqual(control.take(0.2, 15, () => 1).level, 0);
 });
 
 test('who asks for more gets it, and the cost since then decides', () => {
@@ -113,7 +144,7 @@ test('who asks for more gets it, and the cost since then decides', () => {
   assert.equal(control.level, 3);
   control.lowerTo(5);
   assert.equal(control.level, 3, 'it is never raised by that');
-  assert.equal(control.take(0.07 * (curve[3] as number), curve.length - 1, () => true).change, 0);
+  assert.equal(control.take(0.07 * (curve[3] as number), curve.length - 1, () => 1).change, 0);
   simulate(control, 60, () => 0.07);
   assert.ok(Math.abs(control.level - level) <= 2);
 });

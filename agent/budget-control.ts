@@ -10,9 +10,11 @@ const upAt = 1.1;
 const downAt = 0.7;
 /** Readings that decide: their median, so that one second of reading a new program's symbols decides nothing. */
 const readingsUp = 3;
-/** Far above the budget two readings are enough. */
-const farAbove = 2;
-/** Steps taken at once. */
+/** Far above the budget two readings are enough, or one that was looked at twice; and as many steps are taken as it seems to need. */
+const farAbove = 1.5;
+/** Of the budget: where the steps that are taken at once for that should lead. */
+const aimsAt = 0.9;
+/** Steps taken at once without asking what they bring. */
 const mostSteps = 6;
 /** Longest memory of readings, and first time of waiting before a step down, in readings. */
 const readingsDown = 10;
@@ -66,10 +68,10 @@ export class BudgetControl {
   }
 
   /**
-   * One reading of the cost, a share of the host's CPU. `helps` says of a level's step, 1 for the first, whether it would lower or
-   * has lowered anything: steps that do not are passed over.
+   * One reading of the cost, a share of the host's CPU. `saves` says of a level's step, 1 for the first, about how much of that it
+   * would take away from where the steps before it lead; 0 where it changes nothing: such steps are passed over.
    */
-  take(cost: number, levels: number, helps: (level: number) => boolean): BudgetDecision {
+  take(cost: number, levels: number, saves: (level: number) => number): BudgetDecision {
     const before = this.current;
     if (this.budget === 0) {
       this.moveTo(0, false);
@@ -80,9 +82,17 @@ export class BudgetControl {
     if (this.sinceChange > 1 || before === 0) this.readings.push(cost);
     if (this.readings.length > readingsDown) this.readings.shift();
     this.learn();
-    const steps = this.stepsUp();
-    if (steps > 0) this.goUp(steps, levels, helps);
-    else this.goDown(helps);
+    const typical = this.typical();
+    const steps = this.stepsUp(typical);
+    if (steps > 0) this.goUp({ steps, cost: typical }, levels, saves);
+    else this.goDown(saves);
+    return { level: this.current, change: this.current - before };
+  }
+
+  /** A cost that is no chance of the moment: it decides by itself, where it is far above the budget. Otherwise nothing changes. */
+  takeSure(cost: number, levels: number, saves: (level: number) => number): BudgetDecision {
+    const before = this.current;
+    if (this.budget > 0 && cost > farAbove * this.budget) this.goUp({ steps: 1, cost }, levels, saves);
     return { level: this.current, change: this.current - before };
   }
 
@@ -95,13 +105,18 @@ export class BudgetControl {
     else if (mean(this.readings) < easedAt * this.costHere) this.waits.clear();
   }
 
-  /** How many steps the cost asks for: the further above the budget, the more. */
-  private stepsUp(): number {
+  /** What decides whether there is to be less: 0 while too little is known. */
+  private typical(): number {
     const recent = this.readings.slice(-readingsUp);
-    const isFar = recent.length >= 2 && Math.min(...recent.slice(-2)) > farAbove * this.budget;
-    const typical = isFar ? Math.min(...recent.slice(-2)) : recent.length < readingsUp ? 0 : median(recent);
+    const lastTwo = Math.min(...recent.slice(-2));
     const long = this.readings.length < readingsDown ? 0 : mean(this.readings);
-    const ratio = Math.max(typical, long) / this.budget;
+    if (recent.length >= 2 && lastTwo > farAbove * this.budget) return Math.max(lastTwo, long);
+    return Math.max(recent.length < readingsUp ? 0 : median(recent), long);
+  }
+
+  /** How many steps the cost asks for: the further above the budget, the more. */
+  private stepsUp(cost: number): number {
+    const ratio = cost / this.budget;
     return ratio <= upAt ? 0 : Math.min(mostSteps, Math.ceil((ratio - 1) * 4));
   }
 
@@ -114,14 +129,16 @@ export class BudgetControl {
     );
   }
 
-  private goUp(steps: number, levels: number, helps: (level: number) => boolean): void {
-    let level = this.current;
-    let reached = level;
-    for (let left = steps; left > 0 && level < levels; ) {
+  private goUp(asked: { steps: number; cost: number }, levels: number, saves: (level: number) => number): void {
+    const isFar = asked.cost > farAbove * this.budget;
+    let [level, reached, left, expected] = [this.current, this.current, asked.steps, asked.cost];
+    while (level < levels && (left > 0 || (isFar && expected > aimsAt * this.budget))) {
       level += 1;
-      if (!helps(level)) continue;
+      const saved = saves(level);
+      if (saved <= 0) continue;
       reached = level;
       left -= 1;
+      expected -= saved;
     }
     // Nothing that is left would help.
     if (reached === this.current) return;
@@ -131,10 +148,10 @@ export class BudgetControl {
     this.moveTo(reached, false);
   }
 
-  private goDown(helps: (level: number) => boolean): void {
+  private goDown(saves: (level: number) => number): void {
     if (this.current === 0) return;
     let level = this.current;
-    while (level > 1 && !helps(level)) level -= 1;
+    while (level > 1 && saves(level) <= 0) level -= 1;
     if (this.isCalm(this.waits.get(level - 1) ?? readingsDown)) this.moveTo(level - 1, true);
   }
 

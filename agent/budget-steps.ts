@@ -16,6 +16,8 @@ export interface SettingStep {
   /** Of a rate: at most this. Of a floor: at least this. In the setting's own unit. */
   readonly atMost?: number;
   readonly atLeast?: number;
+  /** Of what the source's programs cost before the step, about so much goes with it: 0-1, a guess that the next readings correct. */
+  readonly takes: number;
 }
 
 export interface PauseStep {
@@ -27,28 +29,28 @@ export type BudgetStep = SettingStep | PauseStep;
 
 export const budgetSteps: readonly BudgetStep[] = [
   // Detail before totals: first stacks of waits that say little, and calls too fast to matter.
-  { source: 'sched', setting: 'floor', atLeast: 20 },
-  { source: 'sched', setting: 'stacks', atMost: 500 },
-  { source: 'lock', setting: 'stacks', atMost: 500 },
-  { source: 'fault', setting: 'stacks', atMost: 500 },
-  { source: 'mem', setting: 'stacks', atMost: 500 },
-  { source: 'block', setting: 'stacks', atMost: 500 },
-  { source: 'tcp', setting: 'stacks', atMost: 500 },
-  { source: 'file', setting: 'min', atLeast: 500 },
-  { source: 'cpu', setting: 'hz', atMost: 49 },
-  { source: 'sched', setting: 'floor', atLeast: 500 },
-  { source: 'func', setting: 'min', atLeast: 100 },
-  { source: 'file', setting: 'min', atLeast: 5000 },
-  { source: 'sched', setting: 'stacks', atMost: 0 },
-  { source: 'sched', setting: 'floor', atLeast: 10_000 },
-  { source: 'lock', setting: 'stacks', atMost: 0 },
-  { source: 'fault', setting: 'stacks', atMost: 0 },
-  { source: 'mem', setting: 'stacks', atMost: 0 },
-  { source: 'mem', setting: 'mallocs', atMost: 100 },
-  { source: 'tcp', setting: 'stacks', atMost: 0 },
-  { source: 'func', setting: 'stack', atMost: 0 },
-  { source: 'func', setting: 'min', atLeast: 10_000 },
-  { source: 'cpu', setting: 'hz', atMost: 19 },
+  { source: 'sched', setting: 'floor', atLeast: 20, takes: 0.1 },
+  { source: 'sched', setting: 'stacks', atMost: 500, takes: 0.1 },
+  { source: 'lock', setting: 'stacks', atMost: 500, takes: 0.1 },
+  { source: 'fault', setting: 'stacks', atMost: 500, takes: 0.1 },
+  { source: 'mem', setting: 'stacks', atMost: 500, takes: 0.1 },
+  { source: 'block', setting: 'stacks', atMost: 500, takes: 0.1 },
+  { source: 'tcp', setting: 'stacks', atMost: 500, takes: 0.1 },
+  { source: 'file', setting: 'min', atLeast: 500, takes: 0.05 },
+  { source: 'cpu', setting: 'hz', atMost: 49, takes: 0.5 },
+  { source: 'sched', setting: 'floor', atLeast: 500, takes: 0.1 },
+  { source: 'func', setting: 'min', atLeast: 100, takes: 0.1 },
+  { source: 'file', setting: 'min', atLeast: 5000, takes: 0.05 },
+  { source: 'sched', setting: 'stacks', atMost: 0, takes: 0.4 },
+  { source: 'sched', setting: 'floor', atLeast: 10_000, takes: 0.1 },
+  { source: 'lock', setting: 'stacks', atMost: 0, takes: 0.3 },
+  { source: 'fault', setting: 'stacks', atMost: 0, takes: 0.3 },
+  { source: 'mem', setting: 'stacks', atMost: 0, takes: 0.3 },
+  { source: 'mem', setting: 'mallocs', atMost: 100, takes: 0.5 },
+  { source: 'tcp', setting: 'stacks', atMost: 0, takes: 0.3 },
+  { source: 'func', setting: 'stack', atMost: 0, takes: 0.3 },
+  { source: 'func', setting: 'min', atLeast: 10_000, takes: 0.1 },
+  { source: 'cpu', setting: 'hz', atMost: 19, takes: 0.6 },
   // What is left then is what each hit costs by itself.
   { source: 'file', isPause: true },
   { source: 'mem', isPause: true },
@@ -88,4 +90,9 @@ export function changesAnything(level: number, asked: SourceSettings): boolean {
   if ('isPause' in step) return true;
   const before = limitedTo(level - 1, step.source, asked).settings[step.setting];
   return before !== limitedTo(level, step.source, asked).settings[step.setting];
+}
+
+/** Of what the source's programs cost, about so much goes with the step. */
+export function takenBy(step: BudgetStep): number {
+  return 'isPause' in step ? 1 : step.takes;
 }

@@ -5,7 +5,7 @@
 
 import { availableParallelism } from 'node:os';
 import { BudgetControl } from './budget-control.ts';
-import { budgetSteps, changesAnything } from './budget-steps.ts';
+import { budgetSteps, changesAnything, takenBy } from './budget-steps.ts';
 import type { Capture } from './capture.ts';
 import type { SourceName } from './events/index.ts';
 import { OwnCpu } from './own-cpu.ts';
@@ -29,12 +29,14 @@ export interface GovernorParts {
   readonly quietMs?: number | undefined;
 }
 
-const quietAfterStartMs = 30_000;
+const quietAfterStartMs = 15_000;
 const quietAfterSourceMs = 5000;
 /** A source is paused only where its programs by themselves take this much of the budget, and of what is above it. */
 const worthPausing = { ofBudget: 0.25, ofExcess: 0.25 };
 /** Readings that say how much that is. */
 const recentReadings = 3;
+/** Two looks at the programs that both show more than this many times the budget need no third. */
+const alarmAt = 1.5;
 /** Readings whose mean is told. */
 const toldReadings = 10;
 
@@ -55,12 +57,26 @@ export class Governor {
     this.budget = parts.budget;
     this.quietUntilMs = performance.now() + (parts.quietMs ?? quietAfterStartMs);
     this.control = new BudgetControl(parts.budget);
+    this.setAlarm();
+  }
+
+  private setAlarm(): void {
+    const share = this.budget === 0 ? Number.POSITIVE_INFINITY : alarmAt * this.budget;
+    this.parts.meter.alarmAbove(share, cost => this.alarmed(cost));
+  }
+
+  /** The programs alone are far above the budget: the second's end is not waited for. */
+  private alarmed(cost: number): void {
+    const { change } = this.control.takeSure(cost, budgetSteps.length, level => this.saves(level));
+    this.note(change, Date.now());
+    if (change !== 0) void this.parts.sources.hold(this.control.level);
   }
 
   setBudget(budget: number): void {
     if (budget === this.budget) return;
     this.budget = budget;
     this.control.setBudget(budget);
+    this.setAlarm();
   }
 
   /** Somebody starts a source: it is not refused, and what it costs at first decides nothing. */
@@ -93,7 +109,7 @@ export class Governor {
   }
 
   private decide(cost: number, nowMs: number): void {
-    const { change } = this.control.take(cost, budgetSteps.length, level => this.helps(level));
+    const { change } = this.control.take(cost, budgetSteps.length, level => this.saves(level));
     this.note(change, nowMs);
   }
 
@@ -124,8 +140,16 @@ export class Governor {
     this.last = now;
     if (last === undefined || now.timeMs <= last.timeMs) return undefined;
     const threads = Math.max(0, now.micros - last.micros) / ((now.timeMs - last.timeMs) * 1000 * availableParallelism());
-    const { capture, meter } = this.parts;
-    return { threads, programs: capture.runningNames().reduce((sum, name) => sum + meter.lastShareOf(name), 0) };
+    return { threads, programs: this.parts.meter.lastShare() };
+  }
+
+  /** About what the level's step takes from the cost where those before it are in force; 0 where it changes nothing. */
+  private saves(level: number): number {
+    const step = budgetSteps[level - 1];
+    if (step === undefined || !this.helps(level)) return 0;
+    const taken = budgetSteps.slice(this.control.level, level - 1).filter(({ source }) => source === step.source);
+    const left = taken.reduce((rest, before) => rest * (1 - takenBy(before)), this.parts.meter.lastShareOf(step.source));
+    return Math.max(Number.MIN_VALUE, left * takenBy(step));
   }
 
   private helps(level: number): boolean {

@@ -91,6 +91,7 @@ export class Pipeline {
     };
     this.capture = new Capture(bufferPages === undefined ? base : { ...base, bufferPages });
     this.programMeter = new ProgramMeter(this.capture, native);
+    void this.programMeter.calibrate();
     const { capture, store, programMeter: meter } = this;
     this.sources = new SourceControl({ capture, meter, counts: (name, books) => this.counts(name, books), warn });
     const { budget, quietMs } = options;

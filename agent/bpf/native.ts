@@ -52,6 +52,8 @@ export interface ProgramStats {
   /** Runs and nanoseconds since load; zero while BPF stats are off (see enableProgramStats). */
   runCount: number;
   runTimeNs: number;
+  /** BPF_PROG_TYPE_*, of linux/bpf.h. */
+  type: number;
   /** Times that the kernel left it out, because it was running on that CPU already (counted from 5.12 on, for all ways from 6.7 on). */
   missedRuns: number;
   /** Of the loaded program, jited, in bytes. */
@@ -339,6 +341,16 @@ export interface KernelFunctionPrototype {
   readonly resultType: ValueType;
 }
 
+/** Nanoseconds that no statistics of programs count; 0 where a way is not to be had. */
+export interface DispatchCost {
+  /** A run of a program on the tracepoint of one system call. */
+  readonly tracepointNs: number;
+  /** A run of a program on a raw or BTF tracepoint. */
+  readonly rawNs: number;
+  /** Every system call of the host, as long as the tracepoint of any of them is in use. */
+  readonly callNs: number;
+}
+
 export interface NativeAddon {
   /** How the addon makes its errors in this thread; addon.ts gives BpfError.of. */
   setErrorFactory(makeError: (fields: BpfErrorFields) => Error): void;
@@ -357,6 +369,11 @@ export interface NativeAddon {
   tracepointFields(category: string, name: string): string[] | undefined;
   /** BPF_ENABLE_STATS while the link lives (5.8). */
   enableProgramStats(): NativeLink;
+  /** What calling a program costs here beyond the program itself; see DispatchCost. On a thread of its own, 0.2 s and 10 ms of CPU. */
+  measureDispatch(): Promise<DispatchCost>;
+  /** While the link lives, and program statistics are on, every system call of the host is counted. Detaching does not wait. */
+  countSystemCalls(): NativeLink;
+  systemCallsCounted(): number;
   /** CLOCK_MONOTONIC now and the Unix time at the same moment, in nanoseconds. */
   clockPair(): { monotonicNs: bigint; unixNs: bigint };
   /** Gives free memory and pages of code that lie idle back to the kernel. Bytes of code that were given back. A few ms. */

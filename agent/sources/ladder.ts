@@ -50,6 +50,7 @@ export async function climb(native: NativeAddon, features: KernelFeatures, plan:
         observes: hook.observes,
         way: ways[i]!.name,
         refused: (refused[i] ?? []).map(named),
+        slowsCalls: ways[i]!.programs.some(({ attach }) => attach.type === 'tracepoint' && attach.category === 'syscalls'),
       }));
       return { object: attempt.object, hooks, ways, links: attempt.links };
     }

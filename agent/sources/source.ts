@@ -137,6 +137,8 @@ export interface AttachedHook {
   readonly observes: string;
   readonly way: HookWay['name'];
   readonly refused: readonly { readonly way: HookWay['name']; readonly reason: string }[];
+  /** By tracepoints of system calls, which make every system call of the host take a slower way. */
+  readonly slowsCalls: boolean;
 }
 
 /** A source whose programs are loaded and attached. Made by its kit's start, ended by stop. */

@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 
 #include "bpf-object.h"
+#include "dispatch-cost.h"
 #include "error.h"
 #include "kernel-features.h"
 #include "instance.h"
@@ -76,6 +77,65 @@ static Napi::Value EnableProgramStats(const Napi::CallbackInfo &info) {
     return Link::Wrap(env, state);
 }
 
+// measureDispatch(): Promise of the three figures, on a thread of its own.
+class DispatchMeasurement : public Napi::AsyncWorker {
+  public:
+    explicit DispatchMeasurement(Napi::Env env)
+        : Napi::AsyncWorker(env, "hotspan dispatch"), deferred_(Napi::Promise::Deferred::New(env)) {}
+    Napi::Promise Promise() const { return deferred_.Promise(); }
+
+  private:
+    void Execute() override { cost_ = MeasureDispatch(); }
+    void OnOK() override {
+        Napi::Object cost = Napi::Object::New(Env());
+        cost.Set("tracepointNs", cost_.tracepoint_ns);
+        cost.Set("rawNs", cost_.raw_ns);
+        cost.Set("callNs", cost_.call_ns);
+        deferred_.Resolve(cost);
+    }
+
+    Napi::Promise::Deferred deferred_;
+    DispatchCost cost_;
+};
+
+static Napi::Value MeasureDispatchForJs(const Napi::CallbackInfo &info) {
+    // Deletes itself when it is done.
+    auto *measurement = new DispatchMeasurement(info.Env());
+    Napi::Promise promise = measurement->Promise();
+    measurement->Queue();
+    return promise;
+}
+
+// countSystemCalls(): a link; while it lives every entry of a system call is a run of its program.
+static Napi::Value CountSystemCalls(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    Instance *instance = Instance::Of(env);
+    auto state = std::make_shared<LinkState>();
+    int error = LoadCallCounter();
+    if (error >= 0) {
+        state->fd = Fd(error);
+        state->slow_raw = Fd(bpf_raw_tracepoint_open("sys_enter", state->fd.get()));
+        error = state->slow_raw ? 0 : -errno;
+    }
+    if (error < 0) {
+        Throw(env, {"attach", "counter of system calls", -error, "", ""});
+        return env.Undefined();
+    }
+    instance->links.insert(state);
+    instance->call_counter = state;
+    return Link::Wrap(env, state);
+}
+
+// systemCallsCounted(): runs of the last counter while statistics were on; 0 where it is detached.
+static Napi::Value SystemCallsCounted(const Napi::CallbackInfo &info) {
+    bpf_prog_info program{};
+    __u32 size = sizeof(program);
+    std::shared_ptr<LinkState> counter = Instance::Of(info.Env())->call_counter.lock();
+    if (counter && counter->fd && bpf_obj_get_info_by_fd(counter->fd.get(), &program, &size) == 0)
+        return Napi::Number::New(info.Env(), static_cast<double>(program.run_cnt));
+    return Napi::Number::New(info.Env(), 0);
+}
+
 static Napi::Value ProbeFeaturesForJs(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Napi::Object features = Napi::Object::New(env);
@@ -128,6 +188,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
                 Napi::Function::New(env, KernelFunctionPrototype, "kernelFunctionPrototype"));
     exports.Set("tracepointFields", Napi::Function::New(env, TracepointFieldsForJs, "tracepointFields"));
     exports.Set("enableProgramStats", Napi::Function::New(env, EnableProgramStats, "enableProgramStats"));
+    exports.Set("measureDispatch", Napi::Function::New(env, MeasureDispatchForJs, "measureDispatch"));
+    exports.Set("countSystemCalls", Napi::Function::New(env, CountSystemCalls, "countSystemCalls"));
+    exports.Set("systemCallsCounted", Napi::Function::New(env, SystemCallsCounted, "systemCallsCounted"));
     exports.Set("clockPair", Napi::Function::New(env, ClockPair, "clockPair"));
     exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory, "releaseMemory"));
     exports.Set("setErrorFactory", Napi::Function::New(env, SetErrorFactory, "setErrorFactory"));

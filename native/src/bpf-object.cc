@@ -354,6 +354,7 @@ Napi::Value BpfObject::Stats(const Napi::CallbackInfo &info) {
         Napi::Object item = Napi::Object::New(info.Env());
         item.Set("name", bpf_program__name(program));
         item.Set("id", static_cast<double>(program_info.id));
+        item.Set("type", static_cast<double>(program_info.type));
         item.Set("runCount", static_cast<double>(program_info.run_cnt));
         item.Set("runTimeNs", static_cast<double>(program_info.run_time_ns));
         item.Set("missedRuns", static_cast<double>(program_info.recursion_misses));

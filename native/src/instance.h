@@ -33,6 +33,8 @@ struct Instance {
     std::unordered_set<BpfObject *> objects;
     // Links that belong to no object (program statistics).
     std::unordered_set<std::shared_ptr<LinkState>> links;
+    // One of the links: the last that counts system calls.
+    std::weak_ptr<LinkState> call_counter;
     // The state of the link that is being wrapped.
     std::shared_ptr<LinkState> new_link;
     // BTF of vmlinux, read at the first question about a kernel function.

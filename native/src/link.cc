@@ -44,12 +44,23 @@ void DetachTogether(const std::vector<std::shared_ptr<LinkState>> &states) {
         state->Detach();
 }
 
+static void CloseNow(Fd slow) {
+    Thread closer;
+    int fd = slow.Release();
+    if (closer.Start("hotspan-detach", [fd] { close(fd); }) == 0)
+        closer.Detach();
+    else
+        close(fd);
+}
+
 void LinkState::Detach() {
     DestroyTogether(links);
     links.clear();
     for (Fd &event : slow_events)
         CloseEventLater(std::move(event));
     slow_events.clear();
+    if (slow_raw)
+        CloseNow(std::move(slow_raw));
     fd = Fd();
 }
 

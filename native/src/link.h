@@ -26,6 +26,8 @@ struct LinkState {
     std::vector<bpf_link *> links;
     // Second descriptors of events that take long to close; see event-closer.h.
     std::vector<Fd> slow_events;
+    // Closed on a thread of its own, at once: a raw tracepoint that others use as well makes its closer wait.
+    Fd slow_raw;
     Fd fd;
 };
 
