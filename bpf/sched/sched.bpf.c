@@ -317,6 +317,8 @@ int sched_waking(__u64 *ctx) {
     const struct sched_settings *settings = settings_now();
     pid_nr tid = (pid_nr)task->pid;
     struct sched_thread *thread = bpf_map_lookup_elem(&sched_threads, &tid);
+    ktime_ns now;
+    bool is_short;
 
     if (!settings || !thread)
         return 0;
@@ -324,10 +326,13 @@ int sched_waking(__u64 *ctx) {
      * sched_wakeup, which comes when its switch is over. */
     if (thread->state != SCHED_STATE_BLOCKED && thread->state != SCHED_STATE_ON_CPU)
         return 0;
-    if (is_wanted(settings, thread->pid) && settings->stacks_per_second)
+    now = bpf_ktime_get_ns();
+    /* A wait below the floor is told without a stack, its own and its waker's. */
+    is_short = thread->state == SCHED_STATE_BLOCKED && now - thread->since_ns < settings->floor_ns;
+    if (!is_short && is_wanted(settings, thread->pid) && settings->stacks_per_second)
         note_waker(ctx, settings, thread);
     if (thread->state == SCHED_STATE_BLOCKED)
-        wake(settings, thread, tid, bpf_ktime_get_ns());
+        wake(settings, thread, tid, now);
     return 0;
 }
 
