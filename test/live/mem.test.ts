@@ -195,7 +195,10 @@ test('malloc is counted where it is asked for, and no longer once it is called m
       const sums = byMark(await samplesOf(source, few.pid), 'malloc');
       assert.deepEqual(sums, { '': { value: 100_000, count: 100 } });
       // Programs of Go that others run on the host may have theirs.
-      assert.deepEqual((source.running.problems?.() ?? []).filter(text => text.includes('malloc')), []);
+      assert.deepEqual(
+        (source.running.problems?.() ?? []).filter(text => text.includes('malloc')),
+        [],
+      );
     });
     await watching({ settings: { malloc: many.pid, mallocs: 1000 } }, async source => {
       await many.work();
