@@ -100,20 +100,21 @@ function attributesOf(event: TcpConnectionEvent): Record<string, AttributeValue>
   const local = { address: addressOf(event, event.localHigh, event.localLow), port: event.localPort };
   const peer = { address: addressOf(event, event.peerHigh, event.peerLow), port: event.peerPort };
   const [client, server] = isClient(event) ? [local, peer] : [peer, local];
+  // What tells connections apart comes first: a list shows no more than that.
   const values: Record<string, AttributeValue> = {
+    [attributes.serverAddress]: server.address,
+    [attributes.serverPort]: server.port,
+    [attributes.clientAddress]: client.address,
+    [attributes.clientPort]: client.port,
+    [attributes.tcpBytesSent]: event.sent,
+    [attributes.tcpBytesReceived]: event.received,
+    [attributes.tcpRetransmits]: event.retransmits,
     [attributes.networkTransport]: 'tcp',
     [attributes.networkType]: peer.address.includes(':') ? 'ipv6' : 'ipv4',
     [attributes.networkLocalAddress]: local.address,
     [attributes.networkLocalPort]: local.port,
     [attributes.networkPeerAddress]: peer.address,
     [attributes.networkPeerPort]: peer.port,
-    [attributes.clientAddress]: client.address,
-    [attributes.clientPort]: client.port,
-    [attributes.serverAddress]: server.address,
-    [attributes.serverPort]: server.port,
-    [attributes.tcpBytesSent]: event.sent,
-    [attributes.tcpBytesReceived]: event.received,
-    [attributes.tcpRetransmits]: event.retransmits,
     [attributes.networkNamespace]: event.netns,
   };
   if (isOlder(event)) values[attributes.tcpIsOlder] = true;
