@@ -26,7 +26,9 @@ function printTally({ name, stops, stacks, frames, equal, differences, ends, pla
   const share = frames === 0 ? '-' : ((100 * equal) / frames).toFixed(2);
   const differing = counts(differences).join(', ') || 'none';
   console.log([name.padEnd(26), stops, stacks, frames, equal, `${share} %`, differing, counts(ends).join(', ')].join(' | '));
-  for (const [place, count] of [...places].sort((left, right) => right[1] - left[1]).slice(0, 8)) {
+  const isFault = (place: string) => /^(different|walk-short) /.test(place);
+  const byWeight = [...places].sort((a, b) => Number(isFault(b[0])) - Number(isFault(a[0])) || b[1] - a[1]);
+  for (const [place, count] of byWeight.slice(0, 8)) {
     console.log(`    ${count} x ${place}`);
   }
 }
