@@ -91,7 +91,7 @@ void BareCode::addEntry(std::vector<CodeRange> &ranges) {
     }
     if (at > 0 && at < maxEntryBytes && entry <= UINT32_MAX) {
         ranges.push_back(
-            {static_cast<uint32_t>(entry), static_cast<uint32_t>(at), rangePlace(RangeOwner::shape, root)});
+            {static_cast<uint32_t>(entry), static_cast<uint32_t>(at), rangePlace(RangeOwner::shape, rootShape)});
     }
 }
 
@@ -100,7 +100,7 @@ void BareCode::searchGap(uint64_t begin, uint64_t end, std::vector<CodeRange> &r
     auto found = std::search(code.begin(), code.end(), std::begin(threadStart), std::end(threadStart));
     if (found != code.end()) {
         ranges.push_back({static_cast<uint32_t>(begin + static_cast<uint64_t>(found - code.begin())),
-                          sizeof threadStart, rangePlace(RangeOwner::shape, root)});
+                          sizeof threadStart, rangePlace(RangeOwner::shape, rootShape)});
     }
 }
 
@@ -141,7 +141,7 @@ void BareCode::addStubs(const symbols::Section &section, std::vector<CodeRange> 
     bool isLazy = hasCommon && section.address % stubBytes == 0 && isLazyStub(code.data() + stubBytes);
     if (isLazy || (!hasCommon && isIndirectJump(code.data()))) {
         ranges.push_back({static_cast<uint32_t>(section.address), static_cast<uint32_t>(section.sizeBytes),
-                          rangePlace(RangeOwner::shape, isLazy ? lazyStubs : stubs)});
+                          rangePlace(RangeOwner::shape, isLazy ? lazyStubsShape : stubsShape)});
     }
 }
 
@@ -166,13 +166,13 @@ void BareCode::collect(const CodeSegments &code, const std::vector<symbols::Sect
 
 bool BareCode::rowsOf(const CodeRange &range, uint64_t end, RowSink &sink) const {
     switch (range.offset()) {
-    case root:
+    case rootShape:
         sink.row(range.begin, UNWIND_CFA_END);
         return true;
-    case stubs:
+    case stubsShape:
         sink.row(range.begin, belowReturnAddress(1));
         return true;
-    case lazyStubs:
+    case lazyStubsShape:
         // The one that all end in, with what they pushed, pushes as well.
         sink.row(range.begin, belowReturnAddress(2));
         sink.row(range.begin + 6, belowReturnAddress(3));

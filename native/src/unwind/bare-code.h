@@ -28,8 +28,6 @@ class BareCode {
     bool rowsOf(const CodeRange &range, uint64_t end, RowSink &sink) const;
 
   private:
-    enum Shape : uint32_t { root, stubs, lazyStubs };
-
     void addEntry(std::vector<CodeRange> &ranges);
     void addThreadStarts(const std::vector<CodeRange> &known, std::vector<CodeRange> &ranges);
     void searchGap(uint64_t begin, uint64_t end, std::vector<CodeRange> &ranges);

@@ -8,6 +8,9 @@ namespace hotspan::unwind {
 /** Where a function is described. The numbers are their order of trust where two describe one function. */
 enum class RangeOwner : uint32_t { ehFrame = 0, gopclntab = 1, debugFrame = 2, shape = 3 };
 
+/** What a range of owner `shape` has for an offset. */
+enum CodeShape : uint32_t { rootShape, stubsShape, lazyStubsShape, followedShape };
+
 constexpr uint32_t maxRangeOffset = (1U << 30) - 1;
 
 struct FunctionRange {

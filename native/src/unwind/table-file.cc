@@ -12,7 +12,7 @@ namespace {
 
 constexpr char magic[8] = {'h', 's', 'u', 'n', 'w', 'i', 'n', 'd'};
 // Another number where the layout of bpf/lib/unwind-table.h changes, or what the builder makes of a file.
-constexpr uint32_t version = 2;
+constexpr uint32_t version = 3;
 constexpr size_t maxNameBytes = 4096;
 
 struct Header {

@@ -11,6 +11,7 @@
 #include "code-range.h"
 #include "compressed-section.h"
 #include "eh-frame-header.h"
+#include "followed-code.h"
 #include "go-rows.h"
 #include "table-writer.h"
 
@@ -62,7 +63,7 @@ void mergeRanges(std::vector<CodeRange> &ranges, const std::vector<CodeRange> &m
 class TableBuilder {
   public:
     TableBuilder(const ByteSource &source, const ElfFile &elf)
-        : source_(source), elf_(elf), code_(elf), bareCode_(source, elf) {}
+        : source_(source), elf_(elf), code_(elf), bareCode_(source, elf), followed_(source, elf) {}
 
     UnwindTable build(std::string &problem);
 
@@ -75,6 +76,7 @@ class TableBuilder {
     void add(std::vector<CodeRange> ranges, const char *name);
     void writeRows(TableWriter &writer);
     void writeRange(const CodeRange &range, uint64_t end, RowSink &sink);
+    bool bareRowsOf(const CodeRange &range, uint64_t end, RowSink &sink) const;
     const Section *findSection(const char *name) const;
 
     const ByteSource &source_;
@@ -86,6 +88,7 @@ class TableBuilder {
     std::unique_ptr<GoRows> goRows_;
     std::unique_ptr<CfiSection> debugFrame_;
     BareCode bareCode_;
+    FollowedCode followed_;
     std::vector<uint8_t> inflated_;
     ByteSource inflatedSource_;
     std::vector<CodeRange> ranges_;
@@ -166,13 +169,27 @@ void TableBuilder::collectDebugFrame() {
 }
 
 void TableBuilder::collectBareCode() {
-    // A file that describes nothing is walked by frame pointers, with roots as these have them.
-    if (!ranges_.empty()) {
-        std::vector<CodeRange> ranges;
-        bareCode_.collect(code_, sections_, ranges_, ranges);
-        sortRanges(ranges);
-        mergeRanges(ranges_, ranges);
+    followed_.follow(sections_, ranges_);
+    // A file that describes nothing is walked by frame pointers, with roots as these have them, where little of it
+    // could be followed.
+    if (ranges_.empty() && !followed_.isMost()) {
+        return;
     }
+    std::vector<CodeRange> ranges;
+    bareCode_.collect(code_, sections_, ranges_, ranges);
+    sortRanges(ranges);
+    mergeRanges(ranges_, ranges);
+    ranges.clear();
+    followed_.collect(ranges_, ranges);
+    add(std::move(ranges), "followed");
+}
+
+bool TableBuilder::bareRowsOf(const CodeRange &range, uint64_t end, RowSink &sink) const {
+    if (range.offset() != followedShape) {
+        return bareCode_.rowsOf(range, end, sink);
+    }
+    followed_.rowsOf(range, end, sink);
+    return true;
 }
 
 void TableBuilder::writeRange(const CodeRange &range, uint64_t end, RowSink &sink) {
@@ -180,7 +197,7 @@ void TableBuilder::writeRange(const CodeRange &range, uint64_t end, RowSink &sin
     sink.row(range.begin, UNWIND_CFA_UNKNOWN);
     bool isSound = range.owner() == RangeOwner::ehFrame     ? ehFrame_->rowsOf(range, end, sink)
                    : range.owner() == RangeOwner::gopclntab ? goRows_->rowsOf(range, end, sink)
-                   : range.owner() == RangeOwner::shape     ? bareCode_.rowsOf(range, end, sink)
+                   : range.owner() == RangeOwner::shape     ? bareRowsOf(range, end, sink)
                                                             : debugFrame_->rowsOf(range, end, sink);
     damagedCount_ += isSound ? 0 : 1;
 }

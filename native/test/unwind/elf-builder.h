@@ -21,7 +21,7 @@ struct MadeSection {
 };
 
 /** One executable segment of `codeBytes` zeros, one of data that holds the sections. */
-inline std::string makeElf(const std::vector<MadeSection> &sections) {
+inline std::string makeElf(const std::vector<MadeSection> &sections, uint32_t type = SHT_PROGBITS) {
     auto append = [](std::string &out, const auto &value) {
         out.append(reinterpret_cast<const char *>(&value), sizeof value);
     };
@@ -32,7 +32,7 @@ inline std::string makeElf(const std::vector<MadeSection> &sections) {
         data.resize((data.size() + 15) / 16 * 16);
         Elf64_Shdr header{};
         header.sh_name = static_cast<uint32_t>(names.size());
-        header.sh_type = SHT_PROGBITS;
+        header.sh_type = type;
         header.sh_flags = section.flags;
         header.sh_addr = dataAddress + data.size();
         header.sh_offset = fileOffsetOfCode + codeBytes + data.size();

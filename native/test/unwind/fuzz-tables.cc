@@ -59,6 +59,19 @@ void buildGo(const std::string &bytes) {
     buildFrom(file);
 }
 
+/** Code that nothing describes, with symbols behind it: its first two bytes are the code's size. */
+void buildFollowed(const std::string &bytes) {
+    if (bytes.size() < 2) {
+        return;
+    }
+    size_t codeSize = static_cast<uint8_t>(bytes[0]) | static_cast<size_t>(static_cast<uint8_t>(bytes[1])) << 8;
+    codeSize = std::min(codeSize, bytes.size() - 2);
+    std::string file = makeElf({{".symtab", bytes.substr(2 + codeSize)}}, SHT_SYMTAB);
+    file.replace(fileOffsetOfCode, std::min<size_t>(codeSize, codeBytes), bytes, 2,
+                 std::min<size_t>(codeSize, codeBytes));
+    buildFrom(file);
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sizeBytes) {
@@ -81,6 +94,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sizeBytes) {
         break;
     case 'g':
         buildGo(bytes);
+        break;
+    case 'f':
+        buildFollowed(bytes);
         break;
     case 'c':
         if (auto table = parseTable("key", data + 1, sizeBytes - 1)) {

@@ -107,8 +107,8 @@ bool isBeyondTables(const Row &row) {
 
 class Checker {
   public:
-    Checker(const unwind::UnwindTable &table, const unwind::CodeSegments &code, bool isGo)
-        : table_(table), code_(code), isGo_(isGo) {}
+    Checker(const symbols::ByteSource &source, const symbols::ElfFile &elf, const unwind::UnwindTable &table, bool isGo)
+        : source_(source), elf_(elf), table_(table), code_(elf), isGo_(isGo) {}
 
     void readLine(const char *line);
     /** Of code that has a rule by its shape. */
@@ -120,8 +120,10 @@ class Checker {
     void check(const Row &row, uint64_t address);
     bool isTold(uint64_t address) const;
 
+    const symbols::ByteSource &source_;
+    const symbols::ElfFile &elf_;
     const unwind::UnwindTable &table_;
-    const unwind::CodeSegments &code_;
+    unwind::CodeSegments code_;
     bool isGo_;
     std::vector<std::pair<uint64_t, uint64_t>> shaped_;
     Counts counts_;
@@ -220,6 +222,14 @@ void Checker::readLine(const char *line) {
 
 /** Whether it is code, or the padding before it, whose rule does not come from call frame information. */
 bool Checker::isTold(uint64_t address) const {
+    // Between functions, what is more than padding may have been followed.
+    static constexpr char padding[] = "\0\x90\xcc\x0f\x1f\x66\x2e\x40\x44\x80\x84";
+    char bytes[16] = {};
+    std::optional<uint64_t> offset = elf_.fileOffsetOf(address);
+    size_t sizeBytes = offset ? source_.readSome(*offset, bytes, sizeof bytes) : 0;
+    if (std::any_of(bytes, bytes + sizeBytes, [](char byte) { return !memchr(padding, byte, sizeof padding - 1); })) {
+        return true;
+    }
     return std::any_of(shaped_.begin(), shaped_.end(),
                        [address](const auto &range) { return address + 16 > range.first && address < range.second; });
 }
@@ -257,8 +267,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s: no whole table: %s\n", argv[1], problem.c_str());
         return 1;
     }
-    unwind::CodeSegments code(*elf);
-    Checker checker(*table, code, argc > 2);
+    Checker checker(source, *elf, *table, argc > 2);
     checker.tell(elf->entryAddress(), elf->entryAddress() + 1);
     for (const symbols::Section &section : elf->readSections(source)) {
         if (section.name.starts_with(".plt") || section.name == ".iplt") {

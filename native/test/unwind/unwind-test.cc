@@ -14,6 +14,7 @@
 
 #include "../check.h"
 #include "elf-builder.h"
+#include "map-sink.h"
 #include "unwind/code-scan.h"
 #include "unwind/cfi-expression.h"
 #include "unwind/table-cache.h"
@@ -191,13 +192,6 @@ void testRecords() {
           table.pages.size() == (codeAddress + codeBytes + 0xffff) >> 16);
     printf("records: ok\n");
 }
-
-class MapSink : public RowSink {
-  public:
-    void row(uint64_t address, uint32_t rule) override { rules[address] = rule; }
-    std::string at(uint64_t address) const { return describeRule(std::prev(rules.upper_bound(address))->second); }
-    std::map<uint64_t, uint32_t> rules;
-};
 
 /** Code without call frame information: two ways out, one of them early, and a call with arguments on the stack. */
 void testScan() {

@@ -9,7 +9,17 @@ import { runTool } from '../../../scripts/lib/steps.ts';
 import { MEMBERS } from '../../../test/zoo/members.ts';
 
 const parts = ['walk', 'table-writer', 'unwind-table', 'byte-window', 'cfi-expression', 'cfi-program', 'cfi-section'];
-const codeParts = ['go-rows', 'bare-code', 'code-scan', 'instruction'];
+const codeParts = [
+  'go-rows',
+  'bare-code',
+  'code-scan',
+  'instruction',
+  'instruction-writes',
+  'followed-code',
+  'stack-follower',
+  'stack-heights',
+  'stack-jumps',
+];
 
 /** The walk, and the making of tables that it needs to be tried. */
 export const walkSources: readonly string[] = [
