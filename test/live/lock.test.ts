@@ -33,15 +33,7 @@ after(async () => {
   for (const source of open) await source.stop();
 });
 
-interface Observed {
-  readonly reports: ReadonlyMap<string, readonly ThreadReport[]>;
-  readonly lock: readonly Sample[];
-  readonly sched: readonly Sample[];
-  readonly source: SourceRun;
-}
-
-/** Programs that wait most of their time do not mind each other: they run at the same time, and whose a thread is says its number. */
-async function observe(programs: readonly string[], settings: Record<string, number> = {}): Promise<Observed> {
+async function observe(program: string, settings: Record<string, number> = {}) {
   const binary = await buildZoo('locks');
   const lock = await runSource(kits.lock, { settings });
   const sched = await runSource(kits.sched);
@@ -51,28 +43,15 @@ async function observe(programs: readonly string[], settings: Record<string, num
     sched.collect();
   };
   const timer = setInterval(collect, 1000);
-  const outputs = await Promise.all(programs.map(program => run(binary, [program, String(seconds)]))).finally(() =>
-    clearInterval(timer),
-  );
+  const { stdout } = await run(binary, [program, String(seconds)]).finally(() => clearInterval(timer));
   for (const source of [lock, sched]) await source.flush();
   collect();
   collect();
   const counts = await lock.stop();
   await sched.stop();
   assert.equal(counts.inflight_full, 0, 'the maps had room');
-  const reports = new Map(programs.map((program, i) => [program, outputs[i]!.stdout.trim().split('\n').map(reportOf)]));
+  const reports = stdout.trim().split('\n').map(reportOf);
   return { reports, lock: lock.samples, sched: sched.samples, source: lock };
-}
-
-let observed: Promise<Observed> | undefined;
-
-/** What all tests but one look at: one run serves them. */
-async function observeAll(program: string) {
-  observed ??= observe(['mutex', 'pi', 'condition', 'long']);
-  const { reports: byProgram, ...rest } = await observed;
-  const reports = byProgram.get(program) ?? [];
-  assert.equal(reports.length, 2, `threads of ${program}`);
-  return { reports, ...rest };
 }
 
 function reportOf(line: string): ThreadReport {
@@ -97,7 +76,7 @@ function count(samples: readonly Sample[]): number {
 
 for (const program of ['mutex', 'pi']) {
   test(`${program}: waits as sched and the program itself measure them, each with its lock and who let go`, async t => {
-    const { reports, lock, sched, source } = await observeAll(program);
+    const { reports, lock, sched, source } = await observe(program);
     for (const { name, tid, lockNs, waits, heldNs, holds: times } of reports) {
       const waited = of(lock, 'lock', tid);
       const blocked = sum(of(sched, 'offcpu', tid, 'blocked: lock'));
@@ -142,10 +121,11 @@ function assertWakers(waited: readonly Sample[], other: string): void {
 }
 
 test('conditions are no locks: left out, unless they are asked for', async () => {
-  const without = await observeAll('condition');
+  const without = await observe('condition');
   for (const { tid } of without.reports) assert.equal(count(of(without.lock, 'lock', tid, 'condition')), 0);
-  const { reports, lock } = await observe(['condition'], { conditions: 1 });
-  const [waiter, poster] = ['waiter', 'poster'].map(wanted => reports.get('condition')?.find(({ name }) => name === wanted));
+  const { reports, lock } = await observe('condition', { conditions: 1 });
+  const waiter = reports.find(({ name }) => name === 'waiter');
+  const poster = reports.find(({ name }) => name === 'poster');
   assert.ok(waiter !== undefined && poster !== undefined);
   const waited = of(lock, 'lock', waiter.tid, 'condition ');
   assert.ok(Math.abs(sum(waited) - waiter.lockNs) <= tolerance * waiter.lockNs, `${sum(waited)} of ${waiter.lockNs} ns`);
@@ -155,7 +135,7 @@ test('conditions are no locks: left out, unless they are asked for', async () =>
 });
 
 test('a wait that lasts is told while it lasts, and once', async () => {
-  const { reports, lock } = await observeAll('long');
+  const { reports, lock } = await observe('long');
   const waiter = reports.find(({ name }) => name === 'waiter');
   assert.ok(waiter !== undefined);
   const waited = of(lock, 'lock', waiter.tid);
