@@ -1,10 +1,12 @@
-/** Parsing of /proc/kallsyms, and noticing what changed since. */
+/** Parsing of /proc/kallsyms and noticing when it changed. */
 #include "kernel-symbols.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <fcntl.h>
+#include <linux/bpf.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "byte-source.h"
@@ -39,22 +41,33 @@ bool isEndMarker(std::string_view name) {
            name == "__softirqentry_text_end" || name == "__noinstr_text_end";
 }
 
-/** What tells that modules came or went, far cheaper than to read kallsyms (60 ms). */
-uint64_t readModules() {
+/** What tells that modules or BPF programs came or went, far cheaper than to read kallsyms (60 ms). */
+uint64_t readFingerprint() {
     uint64_t hash = 0xcbf29ce484222325ULL;
+    auto mix = [&hash](const void *data, size_t size) {
+        for (size_t i = 0; i < size; i++) {
+            hash = (hash ^ static_cast<const uint8_t *>(data)[i]) * 0x100000001b3ULL;
+        }
+    };
     UniqueFd modules(open("/proc/modules", O_RDONLY | O_CLOEXEC));
     char buffer[8192];
     for (ssize_t got; modules && (got = ::read(modules.get(), buffer, sizeof buffer)) > 0;) {
-        for (ssize_t i = 0; i < got; i++) {
-            hash = (hash ^ static_cast<uint8_t>(buffer[i])) * 0x100000001b3ULL;
+        mix(buffer, static_cast<size_t>(got));
+    }
+    union bpf_attr attribute;
+    uint32_t id = 0;
+    // Ids grow and are not reused soon. The bound is for a host with absurdly many programs: they only cost a later
+    // re-read.
+    for (int i = 0; i < 10000; i++) {
+        memset(&attribute, 0, sizeof attribute);
+        attribute.start_id = id;
+        if (syscall(SYS_bpf, BPF_PROG_GET_NEXT_ID, &attribute, sizeof attribute) != 0) {
+            break;
         }
+        id = attribute.next_id;
+        mix(&id, sizeof id);
     }
     return hash;
-}
-
-/** What kallsyms has of BPF programs' code, which the programs themselves tell better. */
-bool isProgram(std::string_view name) {
-    return name.starts_with("bpf_prog_");
 }
 
 } // namespace
@@ -81,7 +94,7 @@ class KallsymsParser {
         }
     }
 
-    Kallsyms take();
+    KernelTable take();
 
   private:
     struct Candidate {
@@ -101,7 +114,7 @@ class KallsymsParser {
     size_t hidden_ = 0;
     uint64_t textStart_ = 0;
     uint64_t imageEnd_ = 0;
-    Kallsyms table_;
+    KernelTable table_;
 };
 
 uint8_t KallsymsParser::moduleIndex(std::string_view name) {
@@ -165,7 +178,7 @@ void KallsymsParser::takeLine(std::string_view line) {
     table_.names_.append(name).push_back('\0');
 }
 
-Kallsyms KallsymsParser::take() {
+KernelTable KallsymsParser::take() {
     if (!rest_.empty()) {
         takeLine(std::string(std::move(rest_)));
     }
@@ -204,13 +217,13 @@ Kallsyms KallsymsParser::take() {
     return std::move(table_);
 }
 
-Kallsyms Kallsyms::parse(std::string_view text) {
+KernelTable KernelTable::parse(std::string_view text) {
     KallsymsParser parser;
     parser.feed(text);
     return parser.take();
 }
 
-Kallsyms Kallsyms::read(const std::atomic<bool> &isCancelled) {
+KernelTable KernelTable::read(const std::atomic<bool> &isCancelled) {
     KallsymsParser parser;
     UniqueFd fd(open("/proc/kallsyms", O_RDONLY | O_CLOEXEC));
     std::vector<char> buffer(1U << 16);
@@ -220,12 +233,12 @@ Kallsyms Kallsyms::read(const std::atomic<bool> &isCancelled) {
     return parser.take();
 }
 
-Kallsyms::Match Kallsyms::at(size_t index) const {
+KernelTable::Match KernelTable::at(size_t index) const {
     return {std::string_view(names_.c_str() + nameOffsets_[index]), modules_[moduleIndexes_[index]],
             base_ + offsets_[index]};
 }
 
-std::optional<Kallsyms::Match> Kallsyms::find(uint64_t address) const {
+std::optional<KernelTable::Match> KernelTable::find(uint64_t address) const {
     if (offsets_.empty() || address < base_ || address - base_ > UINT32_MAX) {
         return std::nullopt;
     }
@@ -245,7 +258,7 @@ std::optional<Kallsyms::Match> Kallsyms::find(uint64_t address) const {
     return match;
 }
 
-size_t Kallsyms::bytes() const {
+size_t KernelTable::bytes() const {
     size_t bytes = sizeof *this + names_.capacity() + moduleIndexes_.capacity() +
                    (offsets_.capacity() + nameOffsets_.capacity()) * sizeof(uint32_t);
     for (const std::string &module : modules_) {
@@ -254,49 +267,14 @@ size_t Kallsyms::bytes() const {
     return bytes;
 }
 
-std::optional<KernelTable::Match> KernelTable::find(uint64_t address) const {
-    // A trampoline has at most a page.
-    constexpr uint64_t maxTrampolineBytes = 4096;
-    if (!programs_ || !isDynamic(address)) {
-        return kallsyms_->find(address);
-    }
-    if (const BpfFunction *function = programs_->find(address)) {
-        return Match{function->name, "bpf", function->address};
-    }
-    std::optional<Match> match = kallsyms_->find(address);
-    if (match && match->module == "bpf" &&
-        (isOutdated_ || isProgram(match->name) || address - match->address >= maxTrampolineBytes)) {
-        return std::nullopt;
-    }
-    return match;
-}
-
-std::shared_ptr<const KernelTable> KernelSymbols::swapLocked(bool isOutdated) {
-    isOutdated_ = isOutdated;
-    auto table = std::make_shared<const KernelTable>(kallsyms_, programs_.areKnown() ? programs_.functions() : nullptr,
-                                                     isOutdated);
-    std::lock_guard lock(tableMutex_);
-    table_ = table;
-    return table;
-}
-
 std::shared_ptr<const KernelTable> KernelSymbols::readLocked() {
     readNs_ = checkedNs_ = monotonicNs();
     // Before the reading: what changes during it is noticed at the next check.
-    modules_ = readModules();
-    programs_.refresh();
-    kallsyms_ = std::make_shared<const Kallsyms>(Kallsyms::read(isCancelled_));
-    return swapLocked(false);
-}
-
-bool KernelSymbols::checkLocked() {
-    if (programs_.refresh()) {
-        if (!programs_.areKnown()) {
-            return true;
-        }
-        swapLocked(true);
-    }
-    return readModules() != modules_;
+    fingerprint_ = readFingerprint();
+    auto table = std::make_shared<const KernelTable>(KernelTable::read(isCancelled_));
+    std::lock_guard lock(tableMutex_);
+    table_ = table;
+    return table;
 }
 
 std::shared_ptr<const KernelTable> KernelSymbols::table() {
@@ -327,10 +305,8 @@ std::shared_ptr<const KernelTable> KernelSymbols::freshTable(bool isMiss, bool m
     bool isStale = isMiss && now - readNs_ > maxMissAgeNs;
     if (!isStale && now - checkedNs_ > minCheckIntervalNs) {
         checkedNs_ = now;
-        isStale = checkLocked();
+        isStale = readFingerprint() != fingerprint_;
     }
-    // What is neither a program nor as old as the reading is a trampoline that came since.
-    isStale = isStale || (isMiss && isOutdated_);
     if (!isStale) {
         return table_;
     }

@@ -1,8 +1,7 @@
 /**
- * Names of kernel code: the kernel's own functions, those of its modules and trampolines from /proc/kallsyms, about 25
- * bytes a function, and BPF programs as the kernel tells of each. A table is built once and then only read;
- * KernelSymbols swaps in a new one when modules or BPF programs come or go, and reads kallsyms anew only for what
- * nothing else tells: modules, and trampolines that are met.
+ * Names of kernel code from /proc/kallsyms: the kernel's own functions, those of its modules, BPF programs and ftrace
+ * trampolines. About 25 bytes a function. A table is built once and then only read; KernelSymbols swaps in a new one
+ * when modules or BPF programs come or go.
  */
 #pragma once
 
@@ -15,12 +14,9 @@
 #include <string_view>
 #include <vector>
 
-#include "bpf-programs.h"
-
 namespace hotspan::symbols {
 
-/** What kallsyms said when it was read. */
-class Kallsyms {
+class KernelTable {
   public:
     struct Match {
         std::string_view name;
@@ -30,9 +26,9 @@ class Kallsyms {
     };
 
     /** From the text of kallsyms; for tests. */
-    static Kallsyms parse(std::string_view text);
+    static KernelTable parse(std::string_view text);
     /** From /proc/kallsyms; what there is so far once cancelled. */
-    static Kallsyms read(const std::atomic<bool> &isCancelled);
+    static KernelTable read(const std::atomic<bool> &isCancelled);
 
     std::optional<Match> find(uint64_t address) const;
     /** All addresses were shown as zero: kernel.kptr_restrict or missing CAP_SYSLOG hides them. */
@@ -57,35 +53,14 @@ class Kallsyms {
     std::string names_;
 };
 
-/** Kallsyms, and the BPF programs of a later moment. */
-class KernelTable {
-  public:
-    using Match = Kallsyms::Match;
-
-    /** `programs`: null where the kernel tells nothing of them. `isOutdated`: some came or went since kallsyms was
-     * read. */
-    KernelTable(std::shared_ptr<const Kallsyms> kallsyms, std::shared_ptr<const BpfFunctions> programs, bool isOutdated)
-        : kallsyms_(std::move(kallsyms)), programs_(std::move(programs)), isOutdated_(isOutdated) {}
-
-    std::optional<Match> find(uint64_t address) const;
-    const Kallsyms &kallsyms() const { return *kallsyms_; }
-    bool isDynamic(uint64_t address) const { return kallsyms_->isDynamic(address); }
-    size_t bytes() const { return kallsyms_->bytes() + (programs_ ? programs_->bytes() : 0); }
-
-  private:
-    std::shared_ptr<const Kallsyms> kallsyms_;
-    std::shared_ptr<const BpfFunctions> programs_;
-    bool isOutdated_;
-};
-
 class KernelSymbols {
   public:
     /** The newest table, read at the first call: about 60 ms for 120,000 symbols. Any thread. */
     std::shared_ptr<const KernelTable> table();
     /**
-     * As table(), but first asks the kernel whether modules or BPF programs came or went, and is up to date if so.
-     * `isMiss`: an address was not found, so kallsyms is not trusted where programs came or went since it was read, nor
-     * a reading older than 30 s. `mayWait`: up to a second, so that what is returned is not known to be out of date.
+     * As table(), but first asks the kernel whether modules or BPF programs came or went, and reads anew if so.
+     * `isMiss`: an address was not found, so a reading older than 30 s is not trusted either. `mayWait`: up to a
+     * second, so that what is returned is not known to be out of date.
      */
     std::shared_ptr<const KernelTable> freshTable(bool isMiss, bool mayWait);
     /** The newest table there is without waiting for a reading under way on another thread. */
@@ -95,20 +70,13 @@ class KernelSymbols {
 
   private:
     std::shared_ptr<const KernelTable> readLocked();
-    std::shared_ptr<const KernelTable> swapLocked(bool isOutdated);
-    /** Asks what came or went: true where kallsyms has to be read anew for it. */
-    bool checkLocked();
     std::atomic<bool> isCancelled_{false};
     /** Held while reading. */
     std::mutex mutex_;
     /** Guards table_ alone, which changes with both held. */
     std::mutex tableMutex_;
     std::shared_ptr<const KernelTable> table_;
-    std::shared_ptr<const Kallsyms> kallsyms_;
-    BpfPrograms programs_;
-    /** BPF programs came or went since kallsyms was read. */
-    bool isOutdated_ = false;
-    uint64_t modules_ = 0;
+    uint64_t fingerprint_ = 0;
     uint64_t checkedNs_ = 0;
     uint64_t readNs_ = 0;
 };

@@ -258,11 +258,6 @@ void SymbolEngine::describeKernel(std::span<const Wanted> wanted, std::vector<Fr
             table = kernel_.freshTable(!match, true);
             match = table->find(frame.address);
         }
-        // It stood in a table that was out of date, and may be something else now.
-        if (!match) {
-            table = kernel_.freshTable(true, true);
-            match = table->find(frame.address);
-        }
         if (!match) {
             frame.lines[0].name = withOffset("[kernel]", frame.address);
             continue;

@@ -179,10 +179,10 @@ ProbeTargets findProbeTargets(const std::string &path, std::string_view pattern,
     return result;
 }
 
-std::vector<KernelFunction> findKernelFunctions(const Kallsyms &table, std::string_view pattern, size_t limit) {
+std::vector<KernelFunction> findKernelFunctions(const KernelTable &table, std::string_view pattern, size_t limit) {
     std::vector<KernelFunction> functions;
     for (size_t i = 0; i < table.size() && functions.size() < limit; i++) {
-        Kallsyms::Match match = table.at(i);
+        KernelTable::Match match = table.at(i);
         // A part split off a function (".cold") is jumped to, not called; programs and trampolines are not functions to
         // probe.
         bool isCallable = match.name.find(".cold") == std::string_view::npos && match.module != "bpf" &&

@@ -39,6 +39,6 @@ struct KernelFunction {
     std::string name;
     uint64_t address = 0;
 };
-std::vector<KernelFunction> findKernelFunctions(const Kallsyms &table, std::string_view pattern, size_t limit);
+std::vector<KernelFunction> findKernelFunctions(const KernelTable &table, std::string_view pattern, size_t limit);
 
 } // namespace hotspan::symbols

@@ -130,7 +130,7 @@ Napi::Value findKernelFunctions(const Handle &handle, const Napi::CallbackInfo &
         return env.Undefined();
     }
     auto table = handle->engine().kernel().newestTable();
-    auto functions = symbols::findKernelFunctions(table->kallsyms(), info[0].As<Napi::String>().Utf8Value(), limit);
+    auto functions = symbols::findKernelFunctions(*table, info[0].As<Napi::String>().Utf8Value(), limit);
     Napi::Array array = Napi::Array::New(env, functions.size());
     for (size_t i = 0; i < functions.size(); i++) {
         Napi::HandleScope scope(env);

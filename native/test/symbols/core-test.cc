@@ -301,22 +301,22 @@ void testDemangle() {
 }
 
 void testKallsyms() {
-    Kallsyms table =
-        Kallsyms::parse("ffffffff81000000 T _stext\nffffffff81000000 T _text\nffffffff81000010 t __pfx_one\n"
-                        "ffffffff81000020 t one\nffffffff81000100 T two\nffffffff81000100 t __two\n"
-                        "ffffffff81000200 D data\nffffffff81002000 T _etext\n"
-                        "ffffffffc0001000 t mod_fn\t[mod]\nffffffffc0002000 t bpf_prog_ab_x\t[bpf]");
+    KernelTable table =
+        KernelTable::parse("ffffffff81000000 T _stext\nffffffff81000000 T _text\nffffffff81000010 t __pfx_one\n"
+                           "ffffffff81000020 t one\nffffffff81000100 T two\nffffffff81000100 t __two\n"
+                           "ffffffff81000200 D data\nffffffff81002000 T _etext\n"
+                           "ffffffffc0001000 t mod_fn\t[mod]\nffffffffc0002000 t bpf_prog_ab_x\t[bpf]");
     CHECK(!table.isRestricted() && table.find(0xffffffff81000021)->name == "one" &&
           table.find(0xffffffff81000100)->name == "two");
     CHECK(table.find(0xffffffff81000210)->name == "two" && !table.find(0xffffffff81002010) && !table.find(0x1000));
     CHECK(table.find(0xffffffffc0001004)->module == "mod" && table.find(0xffffffffc0002000)->module == "bpf");
     CHECK(!table.isDynamic(0xffffffff81000021) && table.isDynamic(0xffffffffc0001000));
-    Kallsyms hidden =
-        Kallsyms::parse("0000000000000000 T _stext\n0000000000000000 T vfs_read\n0000000000000000 t f\t[m]\n");
+    KernelTable hidden =
+        KernelTable::parse("0000000000000000 T _stext\n0000000000000000 T vfs_read\n0000000000000000 t f\t[m]\n");
     CHECK(hidden.isRestricted() && !hidden.find(0xffffffff81000021) && !hidden.find(0));
-    CHECK(Kallsyms::parse("").isRestricted());
+    CHECK(KernelTable::parse("").isRestricted());
     for (int i = 0; i < 5000; i++) {
-        Kallsyms any = Kallsyms::parse(randomText(300, i % 2 ? "0f8 tT\n[]\tab" : ""));
+        KernelTable any = KernelTable::parse(randomText(300, i % 2 ? "0f8 tT\n[]\tab" : ""));
         any.find(random64());
     }
     printf("kallsyms: ok\n");
